@@ -1,0 +1,117 @@
+//! Why a request did not end well, sorted once: who, what, and whether it may be sent again.
+
+use std::fmt;
+
+/// Who is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The application's connection.
+    Downstream,
+    /// The store.
+    Upstream,
+    /// This sidecar, by its own rules or bounds.
+    Us,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// No connection to the endpoint could be made.
+    Connect,
+    /// The connection was lost with the request outstanding.
+    Reset,
+    /// The epoch moved, or the lease was revoked, while the request was outstanding.
+    EpochMoved,
+    /// The lease ended before the reply came.
+    LeaseEnded,
+    /// The request waited for as long as a request may wait.
+    HoldExpired,
+    /// The memory for waiting requests is full.
+    HoldFull,
+    /// The store answered that it is in no state or role to execute the request.
+    NotServing,
+    /// This sidecar is shutting down.
+    Draining,
+    /// The reply was not one that the protocol allows.
+    Malformed,
+}
+
+impl FaultKind {
+    /// Every kind, in the order of their labels in metrics.
+    pub const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Reset,
+        Self::EpochMoved,
+        Self::LeaseEnded,
+        Self::HoldExpired,
+        Self::HoldFull,
+        Self::NotServing,
+        Self::Draining,
+        Self::Malformed,
+    ];
+
+    /// The label in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reset => "reset",
+            Self::EpochMoved => "epoch_moved",
+            Self::LeaseEnded => "lease_ended",
+            Self::HoldExpired => "hold_expired",
+            Self::HoldFull => "hold_full",
+            Self::NotServing => "not_serving",
+            Self::Draining => "draining",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// Who is at fault.
+    #[must_use]
+    pub const fn side(self) -> Side {
+        match self {
+            Self::Connect | Self::Reset | Self::NotServing | Self::Malformed => Side::Upstream,
+            Self::EpochMoved | Self::LeaseEnded | Self::HoldExpired | Self::HoldFull | Self::Draining => {
+                Side::Us
+            }
+        }
+    }
+}
+
+/// Whether a request may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resend {
+    /// It is certain that it was not executed.
+    Safe,
+    /// It was sent and nobody knows: only reads may go again.
+    Unknown,
+}
+
+/// A request that did not end as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Fault {
+    /// What happened.
+    pub kind: FaultKind,
+    /// Whether the request may be sent again.
+    pub resend: Resend,
+}
+
+impl Fault {
+    /// A fault of a request that certainly was not executed.
+    #[must_use]
+    pub const fn safe(kind: FaultKind) -> Self {
+        Self { kind, resend: Resend::Safe }
+    }
+
+    /// A fault of a request that may have been executed.
+    #[must_use]
+    pub const fn unknown(kind: FaultKind) -> Self {
+        Self { kind, resend: Resend::Unknown }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind.as_str())
+    }
+}
