@@ -6,20 +6,26 @@
 //! What this crate is *not* for: behaviour. No sockets, no tokio, and no clock but the [`Clock`] trait.
 #![warn(missing_docs)]
 
+mod address;
+mod capacity;
 mod clock;
 mod fault;
 mod ids;
 mod lease;
 mod observation;
 mod posture;
+mod report;
 mod sample;
 mod state;
 
+pub use address::{Address, BadAddress};
+pub use capacity::Capacity;
 pub use clock::{BootInstant, Clock, ManualClock};
 pub use fault::{Fault, FaultKind, Resend, Side};
 pub use ids::{BlockId, EndpointId, Epoch, InstanceId, Operation, Position, Region, StoreId};
 pub use lease::{Lease, LeaseTimes};
 pub use observation::{Failure, Link, Observation, OwnerClaim, Persistence, Role};
 pub use posture::{Access, Hold, HoldScope, MirrorRoute, Posture};
+pub use report::Report;
 pub use sample::{ErrorClass, LATENCY_BOUNDS_US, LatencyBuckets, Outcome, Sample};
 pub use state::{Authority, Durability, StoreState, Writers};

@@ -1,0 +1,2 @@
+//! The admin listener: health, metrics, stores and switchovers.
+#![warn(missing_docs)]

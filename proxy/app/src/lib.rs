@@ -1,0 +1,2 @@
+//! Assembles the proxy and drives the control loop.
+#![warn(missing_docs)]

@@ -1,0 +1,2 @@
+//! The one configuration file: parsed, defaulted, validated.
+#![warn(missing_docs)]

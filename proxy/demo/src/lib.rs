@@ -1,0 +1,2 @@
+//! The acts of `foretoken demo`: workload, history checker, report.
+#![warn(missing_docs)]

@@ -1,0 +1,2 @@
+//! The pure state machine of switchover and failover.
+#![warn(missing_docs)]

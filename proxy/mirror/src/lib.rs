@@ -1,0 +1,2 @@
+//! Which mirror keeps up, and which may be promoted.
+#![warn(missing_docs)]

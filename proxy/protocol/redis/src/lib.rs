@@ -1,0 +1,2 @@
+//! Redis: wire, commands, sessions, upstreams, probes and roles.
+#![warn(missing_docs)]

@@ -1,0 +1,18 @@
+//! The contract: what a store must be able to do for Foretoken to stand in front of it.
+//!
+//! Two halves, as the whole house has two halves. [`Protocol`], [`Session`] and [`Upstream`] are the data plane: bytes of
+//! a client become [`Batch`]es, batches go to a server, replies come back. [`Control`] is the control plane: one
+//! connection of our own to one endpoint, through which it is observed and its role is changed.
+//!
+//! What this crate is *not* for: behaviour. It names traits and the values that pass through them; a store's folder beside
+//! this one (`redis/`) implements them, and nothing outside of that folder knows the store's name.
+#![warn(missing_docs)]
+
+mod control;
+mod data;
+
+pub use control::{Claim, Control, Dial, Finding, Preflight, Refused, Severity};
+pub use data::{
+    Batch, Body, BodyTooSlow, Carriage, Limits, Meter, Protocol, Reply, ReplyRest, Request, Retirement,
+    Session, Step, Upstream,
+};

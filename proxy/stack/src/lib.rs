@@ -1,0 +1,2 @@
+//! tower layers that know nothing about Foretoken.
+#![warn(missing_docs)]
