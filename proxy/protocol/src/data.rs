@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use foretoken_transport::Connector;
-use foretoken_types::{Access, Epoch, ErrorClass, Fault};
+use foretoken_transport::{Connector, Stream};
+use foretoken_types::{Access, BootInstant, Epoch, ErrorClass, Fault};
+
+use crate::ChunkReceiver;
 
 /// Which kind of upstream connection a batch needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +18,7 @@ pub enum Carriage {
     Shared,
     /// A connection that serves this session alone.
     Dedicated,
-    /// A connection of its own, and its reply may take longer than any hold: it is not waited for by a drain.
+    /// A connection of its own, and its reply may take longer than any hold: a drain does not wait for it.
     Blocking,
     /// From this batch on bytes flow both ways as they come, until one side closes (subscriptions, `MONITOR`).
     Relay,
@@ -33,24 +35,8 @@ pub struct Batch {
     pub access: Access,
     /// The connection that they need.
     pub carriage: Carriage,
-}
-
-/// Bounds that a session codec keeps to.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Most bytes of complete requests in one batch; one longer request makes a batch of its own.
-    pub batch_bytes: usize,
-    /// Most requests in one batch.
-    pub batch_requests: u32,
-    /// A request longer than this is not collected but streamed, in bytes.
-    pub collect_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        // 64 KiB is one read; a shared upstream's write must stay far below Redis' 1 GiB client-query-buffer-limit.
-        Self { batch_bytes: 256 * 1024, batch_requests: 4096, collect_bytes: 1024 * 1024 }
-    }
+    /// Sent for the session's own sake: its replies are not for the client.
+    pub quiet: bool,
 }
 
 /// What a session's codec makes of the bytes that have come so far.
@@ -60,12 +46,14 @@ pub enum Step {
     Starved,
     /// Send this.
     Batch(Batch),
-    /// A request that is too long to be collected begins: `batch.frames` is its beginning, `missing` bytes of it follow.
-    Long {
-        /// The beginning, counted as one request.
-        batch: Batch,
-        /// Bytes that are still to come from the client.
-        missing: u64,
+    /// A request begins that is too long to be collected: `frames` is its beginning, and [`Step::Piece`]s follow.
+    Long(Batch),
+    /// More of the long request that has begun.
+    Piece {
+        /// Its next bytes.
+        bytes: Bytes,
+        /// Whether they end it.
+        last: bool,
     },
     /// Answer this without asking a server; then, if `close`, end the session.
     Answer {
@@ -76,13 +64,40 @@ pub enum Step {
     },
 }
 
-/// What becomes of a dedicated connection after a batch.
+/// What becomes of the session's own connection after a batch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retirement {
     /// The session holds state on it.
     Keep,
-    /// The session holds no state on it: the next batch may use a shared one.
-    Release,
+    /// No state; keep it at hand, the session is of the kind that will need one again (transactions).
+    Spare,
+    /// No state, and it is in the session's replay state like any shared one (the session has logged in on it).
+    Surplus,
+}
+
+/// How a session gets from one connection of its own to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restore {
+    /// Send this first, and expect so many replies that are no errors.
+    Replay {
+        /// The requests; may be empty.
+        frames: Bytes,
+        /// How many.
+        requests: u32,
+    },
+    /// It holds state that can't be moved.
+    Pinned,
+}
+
+/// The refusal of a batch in the store's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One reply for each request; `None`: there are no words for it, cut the connection.
+    pub words: Option<Bytes>,
+    /// Requests that may or may not have been executed.
+    pub in_doubt: u32,
+    /// Requests that certainly were not executed.
+    pub not_executed: u32,
 }
 
 /// One client's session: its codec and the state that another upstream needs to serve it. Sans-IO.
@@ -94,60 +109,28 @@ pub trait Session {
     fn step(&mut self, input: &mut BytesMut) -> Step;
 
     /// The replay state that the session is in.
-    fn key(&self) -> Self::Key;
+    fn key(&self) -> &Self::Key;
 
-    /// Whether another upstream than the present dedicated one could serve the session now.
-    ///
-    /// `Some` is what that upstream must be sent first, over and above its key (an open transaction); `None` means that
-    /// the session holds state which can't be moved.
-    fn restore(&self) -> Option<Bytes>;
-
-    /// Number of replies to [`Session::restore`].
-    fn restore_replies(&self) -> u32;
-
-    /// Told the reply to a batch that was not shared, once per batch and before any later batch is read.
+    /// Told the whole reply to a batch that was not shared, before any later batch is read.
     fn replied(&mut self, batch: &Batch, reply: &[u8]) -> Retirement;
 
-    /// Told that the session moved to another upstream while it held state that makes its next commit fail (`WATCH`).
-    fn moved(&mut self);
+    /// Whether the session must use its own connection even for a batch that could be shared.
+    fn is_pinned(&self) -> bool;
 
-    /// Whether `batch` must now be answered without a server (a transaction that watched keys on another primary).
-    fn answer_after_move(&mut self, batch: &Batch) -> Option<Bytes>;
+    /// What another connection must be sent before `batch`, over and above the session's key, when the session's own
+    /// connection is gone.
+    fn restore(&self) -> Restore;
 
-    /// The refusal of `batch` in the store's own words, one reply for each request from number `answered` on.
-    /// `None`: there are no words for it, cut the connection.
-    fn refuse(&self, batch: &Batch, answered: u32, fault: Fault, epoch: Epoch) -> Option<Bytes>;
+    /// Told that the own connection is gone and another one takes its place. `Some` answers `batch` without a server (the
+    /// commit of a transaction that watched keys elsewhere).
+    fn moved(&mut self, batch: &Batch) -> Option<Bytes>;
+
+    /// Whether `reply`, to the requests of [`Session::restore`], brought the other connection into the same state.
+    fn restored(&self, reply: &[u8]) -> bool;
+
+    /// The words for a batch that did not end well. The session remembers what the client is about to hear.
+    fn refuse(&mut self, batch: &Batch, fault: Fault, epoch: Epoch) -> Refusal;
 }
-
-/// A request on its way down the stack.
-pub struct Request<S> {
-    /// What to send.
-    pub batch: Batch,
-    /// Whose it is: the session's own connection, its key.
-    pub session: Rc<S>,
-    /// The epoch that it was admitted under; set by Authorize, checked by Route.
-    pub epoch: Epoch,
-}
-
-impl<S> Clone for Request<S> {
-    fn clone(&self) -> Self {
-        Self { batch: self.batch.clone(), session: Rc::clone(&self.session), epoch: self.epoch }
-    }
-}
-
-/// A reply that did not fit in one piece could not be completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the reply was cut off")]
-pub struct BodyTooSlow;
-
-/// A reply's pieces after the first.
-pub trait Body {
-    /// The next piece; `None` at the end.
-    fn next(&mut self) -> impl Future<Output = Option<Result<Bytes, Fault>>>;
-}
-
-/// The rest of a long reply.
-pub type ReplyRest = tokio::sync::mpsc::Receiver<Result<Bytes, Fault>>;
 
 /// The replies to a batch.
 #[derive(Debug)]
@@ -155,12 +138,10 @@ pub struct Reply {
     /// All of it, or its beginning.
     pub first: Bytes,
     /// What follows, when it was too long to be collected.
-    pub rest: Option<ReplyRest>,
-    /// The epoch that the batch was sent under; `None` for a mirror's reply, which needs no right to write.
-    pub epoch: Option<Epoch>,
+    pub rest: Option<ChunkReceiver>,
 }
 
-/// What an upstream connection counts; one per endpoint and thread, plain cells inside.
+/// What an upstream connection counts; one per endpoint and thread.
 pub trait Meter {
     /// `count` requests were answered, the first byte after `latency`.
     fn answered(&self, count: u32, latency: Duration);
@@ -170,17 +151,58 @@ pub trait Meter {
     fn reset(&self);
     /// `count` replies came after their epoch had ended and were dropped.
     fn late(&self, count: u32);
-    /// Requests outstanding changed by `by`.
-    fn in_flight(&self, by: i64);
+    /// The present instant, for the two calls below.
+    fn now(&self) -> BootInstant;
+    /// `count` requests were sent at `at`.
+    fn sent(&self, count: u32, at: BootInstant);
+    /// `count` requests that were sent at `sent` are no longer waited for, answered or not.
+    fn settled(&self, count: u32, sent: BootInstant);
 }
 
-/// One connection to one server. Cloning gives another handle.
+/// How connections end when their epoch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retire {
+    /// Outstanding requests fail at once; replies that still come are counted and dropped.
+    Fence,
+    /// The same, but blocking requests get a moment for the server to say that it has let them go unexecuted.
+    Planned,
+}
+
+/// One connection to one server. Cloning gives another handle; the connection closes when the last one is dropped and
+/// nothing is outstanding.
 pub trait Upstream: Clone {
+    /// A batch under way.
+    type Pending: Future<Output = Result<Reply, Fault>>;
+
     /// Sends a batch behind those sent before, and resolves with its replies.
     ///
     /// # Cancel safety
     /// Dropping the future forgets the reply; the batch stays sent, and later replies are matched correctly.
-    fn send(&self, batch: &Batch) -> impl Future<Output = Result<Reply, Fault>> + use<Self>;
+    fn send(&self, batch: &Batch) -> Self::Pending;
+
+    /// Adds bytes to the long request that was sent last. Resolves when there is room for more.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    ///
+    /// # Cancel safety
+    /// The bytes are taken at the first poll.
+    fn extend(&self, bytes: Bytes) -> impl Future<Output = Result<(), Fault>>;
+
+    /// Whether it takes another batch.
+    fn is_open(&self) -> bool;
+
+    /// Whether it may be given to other sessions: no long reply is on its way over it.
+    fn is_shareable(&self) -> bool;
+
+    /// From now on several sessions use it.
+    fn share(&self);
+
+    /// Lets nothing of what was sent be acknowledged any more. Idempotent.
+    fn retire(&self, how: Retire);
+
+    /// Closes it when its outstanding replies are in.
+    fn close(&self);
 }
 
 /// A store's protocol.
@@ -194,11 +216,34 @@ pub trait Protocol: 'static {
     fn session(&self) -> Self::Session;
 
     /// Connects and brings the connection into the state `key`: what two sessions of equal key send over it can't be
-    /// told apart by the server.
+    /// told apart by the server. `shared` connections guard the sessions against each other (a slow reader is cut).
+    ///
+    /// # Errors
+    /// Always [`foretoken_types::Resend::Safe`]: nothing of a client's was sent.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
     fn connect(
         &self,
         connector: &Connector,
         key: &<Self::Session as Session>::Key,
+        shared: bool,
         meter: Rc<dyn Meter>,
     ) -> impl Future<Output = Result<Self::Upstream, Fault>>;
+
+    /// The same, but bare: the socket itself, in the state `key`, for a relay.
+    ///
+    /// # Errors
+    /// As [`Protocol::connect`].
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    fn connect_bare(
+        &self,
+        connector: &Connector,
+        key: &<Self::Session as Session>::Key,
+    ) -> impl Future<Output = Result<Stream, Fault>>;
+
+    /// What a client hears for which there is no room.
+    fn too_many_clients(&self) -> Bytes;
 }

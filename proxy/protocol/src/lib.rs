@@ -8,11 +8,12 @@
 //! this one (`redis/`) implements them, and nothing outside of that folder knows the store's name.
 #![warn(missing_docs)]
 
+mod chunks;
 mod control;
 mod data;
 
+pub use chunks::{ChunkReceiver, ChunkSender, chunks};
 pub use control::{Claim, Control, Dial, Finding, Preflight, Refused, Severity};
 pub use data::{
-    Batch, Body, BodyTooSlow, Carriage, Limits, Meter, Protocol, Reply, ReplyRest, Request, Retirement,
-    Session, Step, Upstream,
+    Batch, Carriage, Meter, Protocol, Refusal, Reply, Restore, Retire, Retirement, Session, Step, Upstream,
 };

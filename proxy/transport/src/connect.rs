@@ -1,45 +1,98 @@
 //! Reaching one address.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use foretoken_types::Address;
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Error, Stream};
+use crate::error::refused;
+use crate::{ClientTls, Error, Stream, keepalive};
 
 /// How to reach one server.
 #[derive(Clone, Debug)]
 pub struct Connector {
     /// Where.
     pub address: Address,
-    /// The whole of it, TLS handshake included, ends within this time.
+    /// The whole of it, name resolution and TLS handshake included, ends within this time.
     pub limit: Duration,
+    /// TLS, or plain bytes without.
+    pub tls: Option<ClientTls>,
 }
 
 impl Connector {
-    /// Connects; a name is resolved anew, and each of its addresses is tried in order.
+    /// Without TLS.
+    #[must_use]
+    pub fn plain(address: Address, limit: Duration) -> Self {
+        Self { address, limit, tls: None }
+    }
+
+    /// Connects. A name is resolved anew by the system's resolver (`getaddrinfo`, on the runtime's blocking pool), so
+    /// that `/etc/hosts`, search domains and a name that moves all count; its addresses are tried in the resolver's
+    /// order, each with an even share of the time that is left.
+    ///
+    /// With TLS 1.3 a server checks our certificate after this returns: its refusal is the first thing that is read.
     ///
     /// # Errors
-    /// [`Error::Connect`], [`Error::Timeout`], [`Error::Socket`].
+    /// [`Error::Connect`], [`Error::Timeout`], [`Error::Handshake`], [`Error::HandshakeTimeout`],
+    /// [`Error::ServerName`], [`Error::Socket`].
     ///
     /// # Cancel safety
-    /// Dropping it closes the socket.
+    /// Dropping it closes the socket. A resolution under way goes on on its thread, and its result is dropped.
     pub async fn connect(&self) -> Result<Stream, Error> {
+        let deadline = Instant::now() + self.limit;
         let address = &self.address;
-        let failed = |source| Error::Connect { address: address.clone(), source };
-        let connect = async {
-            match address {
-                Address::Tcp { host, port } => {
-                    let socket = TcpStream::connect((&**host, *port)).await.map_err(failed)?;
-                    socket.set_nodelay(true).map_err(Error::Socket)?;
-                    Ok(Stream::Tcp(socket))
-                }
-                Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(failed)?)),
-            }
+        // Before anything is sent: a name that can't be checked is a mistake in the configuration.
+        let tls = match &self.tls {
+            Some(tls) => Some((tls, tls.name_at(address)?)),
+            None => None,
         };
-        timeout(self.limit, connect)
+        let stream = timeout_at(deadline, self.open(deadline))
             .await
-            .map_err(|_| Error::Timeout { address: address.clone(), limit: self.limit })?
+            .map_err(|_| Error::Timeout { address: address.clone(), limit: self.limit })??;
+        let Some((tls, name)) = tls else { return Ok(stream) };
+        let peer = stream.peer();
+        match timeout_at(deadline, tls.connector().connect(name, stream)).await {
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream.into()))),
+            Ok(Err(source)) => Err(Error::Handshake { peer, source }),
+            Err(_) => Err(Error::HandshakeTimeout { peer, limit: self.limit }),
+        }
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<Stream, Error> {
+        let failed = |source| Error::Connect { address: self.address.clone(), source };
+        match &self.address {
+            Address::Tcp { host, port } => {
+                let found: Vec<_> = lookup_host((&**host, *port)).await.map_err(failed)?.collect();
+                let socket = first_of(&found, deadline).await.map_err(failed)?;
+                keepalive::upstream(&socket).map_err(Error::Socket)?;
+                Ok(Stream::Tcp(socket))
+            }
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(failed)?)),
+        }
     }
 }
+
+/// Connects to the first of `addresses` that accepts. If none does, the error is one that leaves the server's state
+/// open, if there is such: only when *every* address refuses is it certain that nobody listens.
+async fn first_of(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+    let mut worst: Option<io::Error> = None;
+    for (tried, address) in addresses.iter().enumerate() {
+        let untried = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / untried;
+        let error = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(e)) => e,
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer from {address}")),
+        };
+        if worst.as_ref().is_none_or(refused) {
+            worst = Some(error);
+        }
+    }
+    Err(worst.unwrap_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address")))
+}
+
+#[cfg(test)]
+mod tests;

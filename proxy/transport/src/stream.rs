@@ -1,19 +1,67 @@
 //! A connected socket of any kind.
 
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
 /// A connected socket: bytes both ways.
+///
+/// Flush after writing: TLS may keep the last record until then; for the others flushing costs nothing. A peer that
+/// goes without saying goodbye reads as the end on plain sockets and as [`io::ErrorKind::UnexpectedEof`] on TLS, where
+/// somebody else might have cut the connection.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP, without delay (`TCP_NODELAY`).
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TLS over one of the others, on either side. Boxed: it is a kilobyte, and most connections are plain.
+    Tls(Box<TlsStream<Stream>>),
+}
+
+/// Who is at the other end, for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A process of this machine.
+    Unix,
+    /// A TCP peer that was gone before it could be asked for its address.
+    Gone,
+}
+
+impl Stream {
+    /// Who is at the other end. Costs a system call for TCP.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr().map_or(Peer::Gone, Peer::Tcp),
+            Self::Unix(_) => Peer::Unix,
+            Self::Tls(tls) => tls.get_ref().0.peer(),
+        }
+    }
+
+    /// Whether the bytes are encrypted on their way and the server's certificate was checked.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+            Self::Gone => f.write_str("gone"),
+        }
+    }
 }
 
 macro_rules! each {
@@ -21,6 +69,7 @@ macro_rules! each {
         match $self.get_mut() {
             Stream::Tcp($io) => $call,
             Stream::Unix($io) => $call,
+            Stream::Tls($io) => $call,
         }
     };
 }

@@ -32,13 +32,15 @@ pub enum FaultKind {
     NotServing,
     /// This sidecar is shutting down.
     Draining,
+    /// The session held state on a connection that is gone and which can't be moved to another.
+    Pinned,
     /// The reply was not one that the protocol allows.
     Malformed,
 }
 
 impl FaultKind {
     /// Every kind, in the order of their labels in metrics.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Connect,
         Self::Reset,
         Self::EpochMoved,
@@ -47,6 +49,7 @@ impl FaultKind {
         Self::HoldFull,
         Self::NotServing,
         Self::Draining,
+        Self::Pinned,
         Self::Malformed,
     ];
 
@@ -62,6 +65,7 @@ impl FaultKind {
             Self::HoldFull => "hold_full",
             Self::NotServing => "not_serving",
             Self::Draining => "draining",
+            Self::Pinned => "pinned",
             Self::Malformed => "malformed",
         }
     }
@@ -71,9 +75,12 @@ impl FaultKind {
     pub const fn side(self) -> Side {
         match self {
             Self::Connect | Self::Reset | Self::NotServing | Self::Malformed => Side::Upstream,
-            Self::EpochMoved | Self::LeaseEnded | Self::HoldExpired | Self::HoldFull | Self::Draining => {
-                Side::Us
-            }
+            Self::EpochMoved
+            | Self::LeaseEnded
+            | Self::HoldExpired
+            | Self::HoldFull
+            | Self::Draining
+            | Self::Pinned => Side::Us,
         }
     }
 }

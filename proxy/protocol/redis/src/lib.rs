@@ -1,2 +1,15 @@
 //! Redis: wire, commands, sessions, upstreams, probes and roles.
 #![warn(missing_docs)]
+
+mod control;
+mod data;
+mod session;
+mod upstream;
+
+pub use control::{ControlParams, Credentials, RedisControl};
+pub use data::Redis;
+pub use session::{RedisSession, SessionKey};
+pub use upstream::{Pending, RedisUpstream};
+pub mod classify;
+pub mod reply;
+pub mod wire;

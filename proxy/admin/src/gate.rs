@@ -1,0 +1,230 @@
+//! Who may read and who may change.
+//!
+//! | caller | health | metrics, reading | changing |
+//! | --- | --- | --- | --- |
+//! | Unix socket | free | free | same user or root, by `SO_PEERCRED` |
+//! | loopback | free | free | bearer secret, unless the listener is open |
+//! | any other address | free | bearer secret | bearer secret |
+//!
+//! A web page in a browser on this machine is a loopback caller too. So a change that carries an `Origin` is refused, and
+//! so is reading under a host name that somebody made point here (DNS rebinding): neither comes from a tool.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use crate::model::Problem;
+use crate::problem::Kind;
+use crate::secret::Secret;
+use crate::server::Server;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Over the Unix socket; the user at the other end, if the kernel said so.
+    Unix { uid: Option<u32> },
+    /// Over TCP from this machine.
+    Loopback,
+    /// Over TCP from elsewhere.
+    Remote,
+}
+
+impl Caller {
+    /// The caller at a TCP address.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        if address.to_canonical().is_loopback() { Self::Loopback } else { Self::Remote }
+    }
+}
+
+/// The rules of this listener.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) secret: Option<Secret>,
+    /// Whether loopback may change things without the secret.
+    pub(crate) open: bool,
+    /// The user that we run as.
+    pub(crate) uid: u32,
+}
+
+impl Gate {
+    /// Whether `caller` may read.
+    pub(crate) fn read(&self, caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
+        match caller {
+            Caller::Unix { .. } => Ok(()),
+            Caller::Loopback if is_local_name(headers) => Ok(()),
+            Caller::Loopback | Caller::Remote => self.bearer(headers),
+        }
+    }
+
+    /// Whether `caller` may change things.
+    pub(crate) fn change(&self, caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
+        match caller {
+            Caller::Unix { uid: Some(uid) } if uid == 0 || uid == self.uid => Ok(()),
+            Caller::Unix { uid: Some(uid) } => Err(Kind::Forbidden.because(format!(
+                "user {uid} may not change anything: this sidecar runs as user {}",
+                self.uid
+            ))),
+            Caller::Unix { uid: None } => {
+                Err(Kind::Forbidden.because("the kernel did not say which user asks"))
+            }
+            _ if headers.contains_key(header::ORIGIN) => {
+                Err(Kind::Forbidden.because("a web page may not change anything"))
+            }
+            Caller::Loopback if self.open && is_local_name(headers) => Ok(()),
+            Caller::Loopback | Caller::Remote => self.bearer(headers),
+        }
+    }
+
+    fn bearer(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(secret) = &self.secret else {
+            return Err(Kind::Forbidden.because("this listener has no bearer secret: use the Unix socket"));
+        };
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return Err(Kind::Unauthorized
+                .because("send the secret of the file admin.secret as \"Authorization: Bearer …\""));
+        };
+        let presented = value.as_bytes();
+        match presented.split_at_checked(b"Bearer ".len()) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") && secret.matches(token) => {
+                Ok(())
+            }
+            _ => Err(Kind::Unauthorized.because("the secret is not the one of this sidecar")),
+        }
+    }
+}
+
+/// Whether the request was made to an address or to `localhost`, and not to a name of somebody's choice.
+fn is_local_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// Extractor: the caller may read.
+pub(crate) struct MayRead;
+
+/// Extractor: the caller may change things. Stands before the body in a handler, so that no body is read for others.
+pub(crate) struct MayChange;
+
+fn caller(parts: &Parts) -> Caller {
+    // Without a word on where it comes from, a request is treated as one from afar.
+    parts.extensions.get::<Caller>().copied().unwrap_or(Caller::Remote)
+}
+
+impl FromRequestParts<Arc<Server>> for MayRead {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        server.gate.read(caller(parts), &parts.headers).map(|()| Self)
+    }
+}
+
+impl FromRequestParts<Arc<Server>> for MayChange {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        let caller = caller(parts);
+        server.gate.change(caller, &parts.headers).map(|()| Self).inspect_err(|problem| {
+            tracing::warn!(?caller, path = parts.uri.path(), reason = %problem.detail, "change refused");
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn gate(open: bool) -> Gate {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.secret");
+        Secret::load_or_create(&path).unwrap();
+        std::fs::write(&path, SECRET).unwrap();
+        Gate { secret: Some(Secret::load(&path).unwrap()), open, uid: 1000 }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()))
+            .collect()
+    }
+
+    fn status(answer: Result<(), Problem>) -> u16 {
+        answer.map_or_else(|problem| problem.status, |()| 200)
+    }
+
+    #[test]
+    fn over_the_unix_socket_only_the_same_user_and_root_change_things() {
+        let gate = gate(true);
+        let none = headers(&[]);
+        for (uid, expected) in [(Some(1000), 200), (Some(0), 200), (Some(1001), 403), (None, 403)] {
+            assert_eq!(status(gate.change(Caller::Unix { uid }, &none)), expected, "{uid:?}");
+            assert_eq!(status(gate.read(Caller::Unix { uid }, &none)), 200, "{uid:?}");
+        }
+    }
+
+    #[test]
+    fn over_tcp_changes_need_the_secret() {
+        let right = format!("Bearer {SECRET}");
+        let lower = format!("bearer {SECRET}");
+        let wrong = format!("Bearer {}", SECRET.replace('f', "e"));
+        let basic = format!("Basic  {SECRET}");
+        for (authorization, expected) in
+            [(&right, 200), (&lower, 200), (&wrong, 401), (&basic, 401), (&"Bearer".to_owned(), 401)]
+        {
+            let sent = headers(&[("authorization", authorization)]);
+            assert_eq!(status(gate(false).change(Caller::Loopback, &sent)), expected, "{authorization}");
+            assert_eq!(status(gate(true).change(Caller::Remote, &sent)), expected, "{authorization}");
+            assert_eq!(status(gate(true).read(Caller::Remote, &sent)), expected, "{authorization}");
+        }
+        assert_eq!(status(gate(false).change(Caller::Loopback, &headers(&[]))), 401);
+        assert_eq!(status(gate(true).change(Caller::Loopback, &headers(&[]))), 200);
+        assert_eq!(status(gate(true).change(Caller::Remote, &headers(&[]))), 401);
+        let without = Gate { secret: None, open: false, uid: 1000 };
+        assert_eq!(status(without.change(Caller::Loopback, &headers(&[("authorization", "Bearer ")]))), 403);
+    }
+
+    #[test]
+    fn web_pages_change_nothing_and_read_nothing_under_a_name_of_their_own() {
+        let open = gate(true);
+        let page = headers(&[("host", "127.0.0.1:7001"), ("origin", "https://example.org")]);
+        assert_eq!(status(open.change(Caller::Loopback, &page)), 403);
+        for (host, expected) in [
+            ("127.0.0.1:7001", 200),
+            ("localhost:7001", 200),
+            ("localhost", 200),
+            ("[::1]:7001", 200),
+            ("rebound.example.org:7001", 401),
+            ("localhost.example.org", 401),
+        ] {
+            let sent = headers(&[("host", host)]);
+            assert_eq!(status(open.read(Caller::Loopback, &sent)), expected, "{host}");
+            assert_eq!(status(open.change(Caller::Loopback, &sent)), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_loopback_in_either_family() {
+        for (address, expected) in [
+            ("127.0.0.1", Caller::Loopback),
+            ("127.8.0.1", Caller::Loopback),
+            ("::1", Caller::Loopback),
+            ("::ffff:127.0.0.1", Caller::Loopback),
+            ("10.0.0.1", Caller::Remote),
+            ("::ffff:10.0.0.1", Caller::Remote),
+        ] {
+            assert_eq!(Caller::at(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! What goes over the wire: statuses, switchovers and problem documents, as JSON.
+//!
+//! The same types serve the server and the client, so the two can't drift apart. Fields may be added; a reader ignores
+//! those that it does not know. What a *request* holds beyond its fields is refused, so that a misspelt `dry_run` never
+//! becomes a real switchover.
+
+use foretoken_types::{
+    Authority, Durability, EndpointId, Epoch, HoldScope, InstanceId, Link, Persistence, Position, Region,
+    Role, StoreId, StoreState, Writers,
+};
+use serde::{Deserialize, Serialize};
+
+/// One store, as `GET /v1/stores/{store}` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Its name in the configuration.
+    pub store: StoreId,
+    /// Where clients find it: the listen addresses.
+    #[serde(default)]
+    pub listen: Vec<String>,
+    /// State of its machine.
+    pub state: StoreState,
+    /// The epoch in force; 0 before the first primary is known.
+    pub epoch: Epoch,
+    /// Whether this sidecar is in charge, and why.
+    pub authority: AuthorityStatus,
+    /// Who else writes, as declared.
+    #[serde(default)]
+    pub writers: Writers,
+    /// When a write counts as acknowledged.
+    #[serde(default)]
+    pub durability: Durability,
+    /// The endpoint that requests go to.
+    pub primary: Option<EndpointId>,
+    /// What waits, if anything.
+    pub hold: Option<HoldStatus>,
+    /// Whether traffic is served now.
+    pub ready: bool,
+    /// Why it is not served, or why no automatic failover would come; `None` when there is nothing to say.
+    pub reason: Option<String>,
+    /// Whether the loss of the primary would be answered by a failover without anybody's help.
+    #[serde(default)]
+    pub automatic_failover: bool,
+    /// The last change of primary, tried or done, since the start.
+    pub last_switchover: Option<LastSwitchover>,
+    /// Client connections open now.
+    pub connections: u64,
+    /// Every configured endpoint, in the order of the configuration.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+impl StoreStatus {
+    /// A store of which nothing is known yet.
+    #[must_use]
+    pub fn unknown(store: StoreId) -> Self {
+        Self {
+            store,
+            listen: Vec::new(),
+            state: StoreState::Unavailable,
+            epoch: Epoch::default(),
+            authority: AuthorityStatus::default(),
+            writers: Writers::default(),
+            durability: Durability::default(),
+            primary: None,
+            hold: None,
+            ready: false,
+            reason: None,
+            automatic_failover: false,
+            last_switchover: None,
+            connections: 0,
+            endpoints: Vec::new(),
+        }
+    }
+}
+
+/// Who is in charge of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityStatus {
+    /// What this sidecar is to the store.
+    pub role: AuthorityRole,
+    /// Why.
+    pub why: Option<String>,
+    /// The instance that holds the owner record, as last read.
+    pub owner: Option<InstanceId>,
+}
+
+/// What a sidecar is to a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorityRole {
+    /// It is in charge.
+    Owner,
+    /// It follows the roles that it finds and changes nothing.
+    Follower,
+    /// No endpoint could be asked yet.
+    #[default]
+    Undecided,
+}
+
+impl AuthorityRole {
+    /// The name, as in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Follower => "follower",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+impl From<&Authority> for AuthorityStatus {
+    fn from(authority: &Authority) -> Self {
+        let (role, why) = match authority {
+            Authority::Owner => (AuthorityRole::Owner, None),
+            Authority::Follower(why) => (AuthorityRole::Follower, Some(why.clone())),
+            Authority::Undecided => (AuthorityRole::Undecided, None),
+        };
+        Self { role, why, owner: None }
+    }
+}
+
+/// What a hold keeps waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldScope {
+    /// Writes only.
+    Writes,
+    /// Reads and writes.
+    All,
+}
+
+impl HeldScope {
+    /// The name, as in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Writes => "writes",
+            Self::All => "all",
+        }
+    }
+}
+
+impl From<HoldScope> for HeldScope {
+    fn from(scope: HoldScope) -> Self {
+        match scope {
+            HoldScope::Writes => Self::Writes,
+            HoldScope::All => Self::All,
+        }
+    }
+}
+
+/// A hold in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldStatus {
+    /// What waits.
+    pub scope: HeldScope,
+    /// For how long it has waited, in milliseconds.
+    pub since_ms: u64,
+    /// What for.
+    pub reason: String,
+}
+
+/// Planned or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// Planned: by hand.
+    Switchover,
+    /// Unplanned: the primary was lost.
+    Failover,
+}
+
+impl ChangeKind {
+    /// The name, as in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Switchover => "switchover",
+            Self::Failover => "failover",
+        }
+    }
+}
+
+/// How a change of primary ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchoverOutcome {
+    /// The role moved. Of a dry run: every check passed, and nothing was changed.
+    Done,
+    /// It was begun and taken back: the old primary serves in the old epoch.
+    Aborted,
+    /// A check failed before anything was begun.
+    Refused,
+}
+
+impl SwitchoverOutcome {
+    /// The name, as in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Aborted => "aborted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The last change of primary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSwitchover {
+    /// The primary before.
+    pub from: Option<EndpointId>,
+    /// The primary after, or the one that was to be it.
+    pub to: Option<EndpointId>,
+    /// Planned or not.
+    pub kind: ChangeKind,
+    /// For how long requests were held, in microseconds.
+    pub hold_us: Option<u64>,
+    /// How it ended.
+    pub outcome: SwitchoverOutcome,
+    /// When it ended: milliseconds since 1970 by the wall clock, for people only.
+    pub at_unix_ms: u64,
+}
+
+/// What is thought of an endpoint's health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    /// It answers as it should.
+    Up,
+    /// Something is wrong, not yet confirmed.
+    Suspect,
+    /// Confirmed: it does not serve.
+    Down,
+    /// Not asked yet.
+    #[default]
+    Unknown,
+}
+
+impl HealthState {
+    /// The name, as in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A role by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleName {
+    /// It takes writes.
+    Primary,
+    /// It copies another server.
+    Mirror,
+}
+
+impl RoleName {
+    /// The name, as in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Mirror => "mirror",
+        }
+    }
+}
+
+/// A replication link by its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Connected.
+    Up,
+    /// A full copy is being received.
+    Synchronizing,
+    /// Not connected.
+    Down,
+}
+
+impl LinkState {
+    /// The name, as in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Synchronizing => "synchronizing",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl From<Link> for LinkState {
+    fn from(link: Link) -> Self {
+        match link {
+            Link::Up { .. } => Self::Up,
+            Link::Synchronizing => Self::Synchronizing,
+            Link::Down => Self::Down,
+        }
+    }
+}
+
+/// One endpoint of a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Its name in the configuration.
+    pub name: EndpointId,
+    /// Its address, without credentials.
+    pub address: String,
+    /// Where it stands.
+    pub region: Option<Region>,
+    /// What it says that it is.
+    pub role: Option<RoleName>,
+    /// The configured endpoint that a mirror copies.
+    #[serde(default)]
+    pub copies: Option<EndpointId>,
+    /// A mirror's replication link.
+    pub link: Option<LinkState>,
+    /// What is thought of its health.
+    pub health: HealthState,
+    /// What that rests on, in words.
+    pub evidence: Option<String>,
+    /// How far its data goes, in bytes.
+    pub position: Option<Position>,
+    /// How far a mirror is behind, in bytes.
+    pub lag_bytes: Option<u64>,
+    /// How far a mirror is behind, in milliseconds.
+    pub lag_ms: Option<u64>,
+    /// Whether it could be made the primary now.
+    pub eligible_for_promotion: bool,
+    /// Why it could not.
+    pub why_not: Option<String>,
+    /// Product and version.
+    pub version: Option<String>,
+    /// What it keeps over a restart.
+    pub persistence: Option<Persistence>,
+    /// Requests of clients that it answered, per second over the last window.
+    pub requests_per_second: Option<f64>,
+    /// Upper bound of the 99th percentile of its time to first byte over the last window, in microseconds.
+    pub latency_p99_us: Option<u64>,
+}
+
+impl EndpointStatus {
+    /// An endpoint of which nothing is known yet.
+    #[must_use]
+    pub fn unknown(name: EndpointId, address: impl Into<String>) -> Self {
+        Self {
+            name,
+            address: address.into(),
+            region: None,
+            role: None,
+            copies: None,
+            link: None,
+            health: HealthState::Unknown,
+            evidence: None,
+            position: None,
+            lag_bytes: None,
+            lag_ms: None,
+            eligible_for_promotion: false,
+            why_not: None,
+            version: None,
+            persistence: None,
+            requests_per_second: None,
+            latency_p99_us: None,
+        }
+    }
+
+    /// Takes over what a look at the endpoint found about its role.
+    pub fn set_role(&mut self, role: &Role) {
+        (self.role, self.copies, self.link) = match role {
+            Role::Primary => (Some(RoleName::Primary), None, None),
+            Role::Mirror { of, link } => (Some(RoleName::Mirror), of.clone(), Some((*link).into())),
+        };
+    }
+}
+
+/// Body of `POST /v1/stores/{store}/switchover`. An empty body is the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SwitchoverRequest {
+    /// The mirror that shall be the primary; the best eligible one when not given.
+    pub to: Option<EndpointId>,
+    /// Make every check, change nothing.
+    pub dry_run: bool,
+}
+
+/// One condition of a switchover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked, in a word or two.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+/// One step of a switchover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchoverStep {
+    /// What was done: `hold`, `drain`, `equality`, `demote`, `promote` …
+    pub name: String,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+}
+
+/// How a switchover went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchoverReport {
+    /// Which store.
+    pub store: StoreId,
+    /// The primary before.
+    pub from: Option<EndpointId>,
+    /// The primary after, or the one that was to be it.
+    pub to: Option<EndpointId>,
+    /// Whether only the checks were made.
+    pub dry_run: bool,
+    /// How it ended.
+    pub outcome: SwitchoverOutcome,
+    /// Every check, in the order in which they were made.
+    pub checks: Vec<Check>,
+    /// Every step that was taken, in order.
+    pub steps: Vec<SwitchoverStep>,
+    /// For how long writes were held, in microseconds.
+    pub hold_us: Option<u64>,
+    /// The epoch in force afterwards.
+    pub epoch: Epoch,
+    /// The outcome in a sentence.
+    pub detail: String,
+}
+
+/// Whether the sidecar has started, lives and serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Every listener is open and every store was looked at once.
+    pub started: bool,
+    /// The control loop turns.
+    pub live: bool,
+    /// Every store serves traffic, and the sidecar is not draining.
+    pub ready: bool,
+    /// Why one of the above is not so.
+    pub reasons: Vec<String>,
+}
+
+/// An error document (RFC 9457), sent as `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Names the kind of problem; a URI, for comparison only.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words, the same for each occurrence.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence in words.
+    pub detail: String,
+    /// How the switchover went that was refused or aborted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<SwitchoverReport>>,
+}

@@ -1,0 +1,123 @@
+//! Errors as documents (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::model::{Problem, SwitchoverOutcome, SwitchoverReport};
+use crate::stores::SwitchoverError;
+
+/// The kinds of problem. A kind has one status and one title for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    UnknownStore,
+    UnknownEndpoint,
+    TooLarge,
+    Busy,
+    NotInCharge,
+    SwitchoverRefused,
+    SwitchoverAborted,
+    Draining,
+    Failed,
+    TimedOut,
+}
+
+impl Kind {
+    const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::BadRequest => {
+                ("urn:foretoken:bad-request", StatusCode::BAD_REQUEST, "the request can't be understood")
+            }
+            Self::Unauthorized => {
+                ("urn:foretoken:unauthorized", StatusCode::UNAUTHORIZED, "the bearer secret is needed")
+            }
+            Self::Forbidden => ("urn:foretoken:forbidden", StatusCode::FORBIDDEN, "not allowed"),
+            Self::NotFound => ("urn:foretoken:not-found", StatusCode::NOT_FOUND, "nothing is there"),
+            Self::MethodNotAllowed => (
+                "urn:foretoken:method-not-allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "another method is needed",
+            ),
+            Self::UnknownStore => ("urn:foretoken:unknown-store", StatusCode::NOT_FOUND, "no such store"),
+            Self::UnknownEndpoint => {
+                ("urn:foretoken:unknown-endpoint", StatusCode::UNPROCESSABLE_ENTITY, "no such endpoint")
+            }
+            Self::TooLarge => {
+                ("urn:foretoken:too-large", StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+            }
+            Self::Busy => ("urn:foretoken:busy", StatusCode::CONFLICT, "another change is under way"),
+            Self::NotInCharge => {
+                ("urn:foretoken:not-in-charge", StatusCode::CONFLICT, "this sidecar is not in charge")
+            }
+            Self::SwitchoverRefused => {
+                ("urn:foretoken:switchover-refused", StatusCode::CONFLICT, "the switchover was not begun")
+            }
+            Self::SwitchoverAborted => {
+                ("urn:foretoken:switchover-aborted", StatusCode::CONFLICT, "the switchover was taken back")
+            }
+            Self::Draining => {
+                ("urn:foretoken:draining", StatusCode::SERVICE_UNAVAILABLE, "the sidecar is shutting down")
+            }
+            Self::Failed => {
+                ("urn:foretoken:failed", StatusCode::INTERNAL_SERVER_ERROR, "the outcome is not known")
+            }
+            Self::TimedOut => {
+                ("urn:foretoken:timed-out", StatusCode::GATEWAY_TIMEOUT, "there was no answer in time")
+            }
+        }
+    }
+
+    /// The document for one occurrence.
+    pub(crate) fn because(self, detail: impl Into<String>) -> Problem {
+        let (kind, status, title) = self.parts();
+        Problem {
+            kind: kind.into(),
+            title: title.into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            report: None,
+        }
+    }
+}
+
+impl From<SwitchoverError> for Problem {
+    fn from(error: SwitchoverError) -> Self {
+        let kind = match &error {
+            SwitchoverError::UnknownStore(_) => Kind::UnknownStore,
+            SwitchoverError::UnknownEndpoint { .. } => Kind::UnknownEndpoint,
+            SwitchoverError::Busy(_) => Kind::Busy,
+            SwitchoverError::NotInCharge { .. } => Kind::NotInCharge,
+            SwitchoverError::Draining => Kind::Draining,
+            SwitchoverError::Failed(_) => Kind::Failed,
+        };
+        kind.because(error.to_string())
+    }
+}
+
+/// A switchover that did not happen is a problem which carries its report; one that did is the report alone.
+pub(crate) fn sort(report: SwitchoverReport) -> Result<SwitchoverReport, Problem> {
+    let kind = match report.outcome {
+        SwitchoverOutcome::Done => return Ok(report),
+        SwitchoverOutcome::Refused => Kind::SwitchoverRefused,
+        SwitchoverOutcome::Aborted => Kind::SwitchoverAborted,
+    };
+    Err(Problem { report: Some(Box::new(report.clone())), ..kind.because(report.detail) })
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,186 @@
+//! Connections: accepted, bounded, served, drained.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+use crate::gate::{Caller, Gate};
+use crate::secret::Secret;
+use crate::server::{REQUEST_MAX, Server, router};
+use crate::stores::Stores;
+
+/// Connections of one listener; further ones wait in the kernel's queue. Each listener has its own, so that a crowd on
+/// TCP does not keep the operator out of the Unix socket.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a connection may take for a request's head, and how long it may idle between two.
+const HEAD_MAX: Duration = Duration::from_secs(5);
+/// After this a connection gets no further request: one that never reads its answers would stay for ever.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
+/// How long connections get to finish at the end.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// Head start of the operating system when it has no file descriptors or memory left for another connection.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Where to listen: bound already, so that a fault is found before anything starts.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The operator's door. Its file must have mode 0600.
+    pub unix: Option<UnixListener>,
+    /// For health checks and metrics.
+    pub tcp: Option<TcpListener>,
+}
+
+/// What the listener needs to know.
+#[derive(Debug, Default)]
+pub struct Params {
+    /// What a caller over TCP must present to change things; `None` lets nobody do so.
+    pub secret: Option<Secret>,
+    /// Whether callers on loopback may change things without it.
+    pub open: bool,
+}
+
+/// Serves until `shutdown` resolves and the requests under way are answered (5 s at most).
+///
+/// # Cancel safety
+/// Dropping the future closes the listeners and cuts every connection.
+pub async fn serve(
+    listeners: Listeners,
+    params: Params,
+    stores: Arc<dyn Stores>,
+    metrics: PrometheusHandle,
+    shutdown: impl Future<Output = ()>,
+) {
+    let uid = rustix::process::geteuid().as_raw();
+    let gate = Gate { secret: params.secret, open: params.open, uid };
+    let router = router(Arc::new(Server { stores, metrics, gate }));
+    let (stop, stopped) = watch::channel(false);
+    let unix = async {
+        if let Some(listener) = listeners.unix {
+            accept_all(listener, router.clone(), stopped.clone()).await;
+        }
+    };
+    let tcp = async {
+        if let Some(listener) = listeners.tcp {
+            accept_all(listener, router.clone(), stopped.clone()).await;
+        }
+    };
+    let wait = async {
+        shutdown.await;
+        stop.send_replace(true);
+    };
+    tokio::join!(unix, tcp, wait);
+}
+
+/// What both kinds of listener can do.
+trait Accept: Send {
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Cancel safe, as tokio's are: no connection is lost.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Caller)>> + Send;
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Caller)> {
+        let (stream, _) = self.accept().await?;
+        let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+        Ok((stream, Caller::Unix { uid }))
+    }
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Caller)> {
+        let (stream, peer) = self.accept().await?;
+        Ok((stream, Caller::at(peer.ip())))
+    }
+}
+
+/// Accepts until told to stop, then awaits the connections.
+async fn accept_all<L: Accept>(listener: L, router: Router, mut stopped: watch::Receiver<bool>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let next = async {
+            let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
+            let (stream, caller) = listener.accept().await?;
+            Ok::<_, io::Error>((stream, caller, permit))
+        };
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = next => accepted,
+        };
+        match accepted {
+            Ok((stream, caller, permit)) => {
+                let (router, stopped) = (router.clone(), stopped.clone());
+                connections.spawn(async move {
+                    connection(stream, caller, router, stopped).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "admin connection not accepted");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+    // Callers who come now hear that nobody listens, instead of waiting in the kernel's queue.
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+async fn connection<S>(stream: S, caller: Caller, router: Router, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(caller);
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => Some(ended),
+        _ = stopped.wait_for(|stop| *stop) => None,
+        () = tokio::time::sleep(CONNECTION_AGE_MAX) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            served.as_mut().graceful_shutdown();
+            match tokio::time::timeout(REQUEST_MAX + DRAIN_MAX, served).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "admin connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests;

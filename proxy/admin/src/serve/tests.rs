@@ -1,0 +1,326 @@
+//! The listener over real sockets, with stores that exist in name only.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use axum::http::{Method, Request, StatusCode, header};
+use foretoken_types::{Epoch, StoreId};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::SwitchoverError;
+use crate::model::{Check, Readiness, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest};
+
+/// One store, `cart`. A switchover to `b` is done, to `broken` refused, to `nobody` unknown, to `slow` never ends.
+#[derive(Default)]
+struct Fake {
+    ready: AtomicBool,
+    asked: Mutex<Vec<SwitchoverRequest>>,
+    under_way: AtomicBool,
+    go_on: tokio::sync::Notify,
+}
+
+#[async_trait]
+impl Stores for Fake {
+    fn list(&self) -> Vec<StoreStatus> {
+        vec![StoreStatus::unknown("cart".into())]
+    }
+
+    async fn switchover(
+        &self,
+        store: &StoreId,
+        request: SwitchoverRequest,
+    ) -> Result<SwitchoverReport, SwitchoverError> {
+        if store.as_str() != "cart" {
+            return Err(SwitchoverError::UnknownStore(store.clone()));
+        }
+        self.asked.lock().unwrap().push(request.clone());
+        let to = request.to.unwrap_or_else(|| "b".into());
+        let outcome = match to.as_str() {
+            "broken" => SwitchoverOutcome::Refused,
+            "nobody" => {
+                return Err(SwitchoverError::UnknownEndpoint { store: store.clone(), endpoint: to });
+            }
+            "slow" => {
+                self.under_way.store(true, Ordering::SeqCst);
+                self.go_on.notified().await;
+                SwitchoverOutcome::Done
+            }
+            _ => SwitchoverOutcome::Done,
+        };
+        let passed = outcome == SwitchoverOutcome::Done;
+        Ok(SwitchoverReport {
+            store: store.clone(),
+            from: Some("a".into()),
+            to: Some(to),
+            dry_run: request.dry_run,
+            outcome,
+            checks: vec![Check { name: "lag".into(), passed, detail: "0 bytes".into() }],
+            steps: Vec::new(),
+            hold_us: None,
+            epoch: Epoch(4),
+            detail: "told by a fake".into(),
+        })
+    }
+
+    fn ready(&self) -> Readiness {
+        let ready = self.ready.load(Ordering::SeqCst);
+        let reasons = if ready { Vec::new() } else { vec!["store \"cart\": no primary is known".into()] };
+        Readiness { started: true, live: true, ready, reasons }
+    }
+}
+
+struct House {
+    stores: Arc<Fake>,
+    socket: PathBuf,
+    address: std::net::SocketAddr,
+    secret: String,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+async fn open(admin_open: bool) -> House {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("admin.sock");
+    let path = dir.path().join("admin.secret");
+    let secret = Secret::load_or_create(&path).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp) };
+    let stores = Arc::new(Fake::default());
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics_recorded(recorder);
+    let (stop, stopped) = oneshot::channel();
+    let params = Params { secret: Some(secret), open: admin_open };
+    let served =
+        tokio::spawn(serve(listeners, params, Arc::clone(&stores) as Arc<dyn Stores>, handle, async {
+            let _ = stopped.await;
+        }));
+    let secret = std::fs::read_to_string(path).unwrap().trim().to_owned();
+    House { stores, socket, address, secret, stop: Some(stop), served, _dir: dir }
+}
+
+fn metrics_recorded(recorder: metrics_exporter_prometheus::PrometheusRecorder) {
+    metrics::with_local_recorder(&recorder, || metrics::counter!("foretoken_test_total").increment(3));
+}
+
+struct Answer {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// That the answer is a problem document, and of which kind.
+    fn problem(&self) -> String {
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        let document = self.json();
+        assert_eq!(document["status"], self.status);
+        assert!(document["title"].is_string() && document["detail"].is_string(), "{document}");
+        document["type"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn ask_over<S>(stream: S, method: Method, path: &str, bearer: Option<&str>, body: Vec<u8>) -> Answer
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
+    if let Some(bearer) = bearer {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+    }
+    let response = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    driver.abort();
+    Answer { status, headers, text: String::from_utf8(text.to_vec()).unwrap() }
+}
+
+async fn over_unix(socket: &Path, method: Method, path: &str, body: &str) -> Answer {
+    ask_over(UnixStream::connect(socket).await.unwrap(), method, path, None, body.into()).await
+}
+
+async fn over_tcp(house: &House, method: Method, path: &str, bearer: Option<&str>, body: &str) -> Answer {
+    ask_over(TcpStream::connect(house.address).await.unwrap(), method, path, bearer, body.into()).await
+}
+
+const SWITCHOVER: &str = "/v1/stores/cart/switchover";
+
+#[tokio::test]
+async fn readiness_is_a_status_and_a_reason() {
+    let house = open(false).await;
+    for path in ["/startup", "/live"] {
+        assert_eq!(over_tcp(&house, Method::GET, path, None, "").await.status, 200, "{path}");
+    }
+    let answer = over_tcp(&house, Method::GET, "/ready", None, "").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["reasons"][0], "store \"cart\": no primary is known");
+    house.stores.ready.store(true, Ordering::SeqCst);
+    let answer = over_unix(&house.socket, Method::GET, "/ready", "").await;
+    assert_eq!((answer.status, &answer.json()["ready"]), (200, &Value::Bool(true)));
+}
+
+#[tokio::test]
+async fn reading_is_free_on_loopback_and_on_the_socket() {
+    let house = open(false).await;
+    for answer in [
+        over_tcp(&house, Method::GET, "/v1/stores", None, "").await,
+        over_unix(&house.socket, Method::GET, "/v1/stores", "").await,
+    ] {
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json()[0]["store"], "cart");
+        assert_eq!(answer.json()[0]["state"], "unavailable");
+    }
+    let one = over_tcp(&house, Method::GET, "/v1/stores/cart", None, "").await;
+    assert_eq!(serde_json::from_str::<StoreStatus>(&one.text).unwrap(), StoreStatus::unknown("cart".into()));
+    let metrics = over_tcp(&house, Method::GET, "/metrics", None, "").await;
+    assert_eq!(metrics.headers[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(metrics.text.contains("foretoken_test_total 3"), "{}", metrics.text);
+}
+
+#[tokio::test]
+async fn the_same_user_switches_over_the_unix_socket() {
+    let house = open(false).await;
+    let answer = over_unix(&house.socket, Method::POST, SWITCHOVER, r#"{"to":"b","dry_run":true}"#).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["outcome"], "done");
+    let answer = over_unix(&house.socket, Method::POST, SWITCHOVER, "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let asked = house.stores.asked.lock().unwrap().clone();
+    assert_eq!(
+        asked,
+        [SwitchoverRequest { to: Some("b".into()), dry_run: true }, SwitchoverRequest::default(),]
+    );
+}
+
+#[tokio::test]
+async fn over_tcp_only_the_bearer_of_the_secret_switches() {
+    let house = open(false).await;
+    let answer = over_tcp(&house, Method::POST, SWITCHOVER, None, "").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (401, "urn:foretoken:unauthorized"));
+    assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+    let answer = over_tcp(&house, Method::POST, SWITCHOVER, Some("wrong"), "").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (401, "urn:foretoken:unauthorized"));
+    assert!(house.stores.asked.lock().unwrap().is_empty());
+    assert_eq!(over_tcp(&house, Method::POST, SWITCHOVER, Some(&house.secret), "").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_open_listener_asks_for_no_secret_on_loopback() {
+    let house = open(true).await;
+    assert_eq!(over_tcp(&house, Method::POST, SWITCHOVER, None, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_document() {
+    let house = open(false).await;
+    for (method, path, body, status, kind) in [
+        (Method::GET, "/", "", 404, "urn:foretoken:not-found"),
+        (Method::GET, "/v1/stores/", "", 404, "urn:foretoken:not-found"),
+        (Method::GET, "/v1/stores/till", "", 404, "urn:foretoken:unknown-store"),
+        (Method::GET, "/v1/stores/%ff", "", 400, "urn:foretoken:bad-request"),
+        (Method::POST, "/v1/stores", "", 405, "urn:foretoken:method-not-allowed"),
+        (Method::GET, SWITCHOVER, "", 405, "urn:foretoken:method-not-allowed"),
+        (Method::POST, "/v1/stores/till/switchover", "", 404, "urn:foretoken:unknown-store"),
+        (Method::POST, SWITCHOVER, r#"{"to":"nobody"}"#, 422, "urn:foretoken:unknown-endpoint"),
+        (Method::POST, SWITCHOVER, r#"{"dryrun":true}"#, 400, "urn:foretoken:bad-request"),
+        (Method::POST, SWITCHOVER, "{", 400, "urn:foretoken:bad-request"),
+        (Method::POST, SWITCHOVER, r#"{"to":"broken"}"#, 409, "urn:foretoken:switchover-refused"),
+    ] {
+        let answer = over_unix(&house.socket, method.clone(), path, body).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (status, kind), "{method} {path} {body}");
+    }
+    let answer = over_unix(&house.socket, Method::GET, SWITCHOVER, "").await;
+    assert_eq!(answer.headers[header::ALLOW], "POST");
+    let answer = over_unix(&house.socket, Method::POST, SWITCHOVER, r#"{"to":"broken"}"#).await;
+    assert_eq!(answer.json()["report"]["checks"][0]["passed"], false);
+}
+
+#[tokio::test]
+async fn a_body_is_read_up_to_its_bound() {
+    let house = open(false).await;
+    let fits = format!("{{}}{}", " ".repeat(crate::server::BODY_MAX - 2));
+    assert_eq!(over_unix(&house.socket, Method::POST, SWITCHOVER, &fits).await.status, 200);
+    let answer = over_unix(&house.socket, Method::POST, SWITCHOVER, &format!("{fits} ")).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (413, "urn:foretoken:too-large"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_closed() {
+    let house = open(false).await;
+    for said in ["", "GET /live HTTP/1.1\r\nHos"] {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let before = tokio::time::Instant::now();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(before.elapsed() >= HEAD_MAX && before.elapsed() < 2 * HEAD_MAX, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_over_the_bound_wait_until_one_ends() {
+    let house = open(false).await;
+    let mut crowd = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        crowd.push(stream);
+    }
+    let mut late = TcpStream::connect(house.address).await.unwrap();
+    late.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    // The other listener has its own bound: an answer there shows that the server has had time to serve the late one too.
+    assert_eq!(over_unix(&house.socket, Method::GET, "/live", "").await.status, 200);
+    let mut answer = [0; 1024];
+    assert_eq!(late.try_read(&mut answer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    crowd.pop();
+    assert!(late.read(&mut answer).await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let house = open(false).await;
+    let stream = UnixStream::connect(&house.socket).await.unwrap();
+    let asked = tokio::spawn(ask_over(stream, Method::POST, SWITCHOVER, None, br#"{"to":"slow"}"#.to_vec()));
+    while !house.stores.under_way.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(REQUEST_MAX).await;
+    let answer = asked.await.unwrap();
+    assert_eq!((answer.status, answer.problem().as_str()), (504, "urn:foretoken:timed-out"));
+}
+
+#[tokio::test]
+async fn what_is_under_way_at_the_end_is_answered() {
+    let mut house = open(false).await;
+    let stream = UnixStream::connect(&house.socket).await.unwrap();
+    let asked = tokio::spawn(ask_over(stream, Method::POST, SWITCHOVER, None, br#"{"to":"slow"}"#.to_vec()));
+    while !house.stores.under_way.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    house.stop.take().unwrap().send(()).unwrap();
+    while UnixStream::connect(&house.socket).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    house.stores.go_on.notify_one();
+    assert_eq!(asked.await.unwrap().status, StatusCode::OK.as_u16());
+    house.served.await.unwrap();
+}

@@ -1,0 +1,101 @@
+//! Authorize: nothing is sent without the right to, and nothing acknowledged without it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use foretoken_protocol::{Protocol, Session};
+use foretoken_types::{Epoch, Fault, FaultKind, Resend};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::request::{Request, Response, Target};
+use crate::view::{InFlightGuard, View};
+
+#[derive(Clone)]
+pub(crate) struct AuthorizeLayer {
+    view: Rc<View>,
+}
+
+impl AuthorizeLayer {
+    pub(crate) const fn new(view: Rc<View>) -> Self {
+        Self { view }
+    }
+}
+
+impl<S> Layer<S> for AuthorizeLayer {
+    type Service = Authorize<S>;
+
+    fn layer(&self, inner: S) -> Authorize<S> {
+        Authorize { view: Rc::clone(&self.view), inner }
+    }
+}
+
+/// Stamps a request with its target and epoch, and checks both again when the reply is there.
+#[derive(Clone)]
+pub(crate) struct Authorize<S> {
+    view: Rc<View>,
+    inner: S,
+}
+
+impl<S, P> Service<Request<P>> for Authorize<S>
+where
+    P: Protocol,
+    S: Service<Request<P>, Response = Response, Error = Fault>,
+{
+    type Response = Response;
+    type Error = Fault;
+    type Future = AuthorizeFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<P>) -> Self::Future {
+        let now = self.view.now();
+        let pinned = request.client.session.borrow().is_pinned();
+        let Some(target) = self.view.admit(&request.batch, pinned, now) else {
+            // The gate was passed a moment ago and the posture moved since: go round again.
+            return AuthorizeFuture::Refused;
+        };
+        request.target = target;
+        let (epoch, guard) = match target {
+            Target::Primary(_, epoch) => (Some(epoch), Some(self.view.in_flight.enter(&request.batch))),
+            Target::Mirror(_) | Target::Open => (None, None),
+        };
+        AuthorizeFuture::Sent { view: Rc::clone(&self.view), epoch, guard, inner: self.inner.call(request) }
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    pub(crate) enum AuthorizeFuture<F> {
+        Refused,
+        Sent { view: Rc<View>, epoch: Option<Epoch>, guard: Option<InFlightGuard>, #[pin] inner: F },
+    }
+}
+
+impl<F> Future for AuthorizeFuture<F>
+where
+    F: Future<Output = Result<Response, Fault>>,
+{
+    type Output = Result<Response, Fault>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Projected::Sent { view, epoch, guard, inner } = self.project() else {
+            return Poll::Ready(Err(Fault::safe(FaultKind::EpochMoved)));
+        };
+        let result = ready!(inner.poll(cx));
+        guard.take();
+        let mut response = result?;
+        // What a layer below answered by itself needs no right.
+        response.epoch = response.epoch.and(*epoch);
+        if view.acknowledges(response.epoch) {
+            return Poll::Ready(Ok(response));
+        }
+        let moved = *epoch != Some(view.epoch());
+        let kind = if moved { FaultKind::EpochMoved } else { FaultKind::LeaseEnded };
+        Poll::Ready(Err(Fault { kind, resend: Resend::Unknown }))
+    }
+}

@@ -1,0 +1,200 @@
+//! What the data path exports. `docs/metrics.md` lists it; a test holds the two together.
+
+use std::time::Duration;
+
+use foretoken_types::{
+    EndpointId, ErrorClass, FaultKind, LATENCY_BOUNDS_US, LatencyBuckets, Outcome, Sample, StoreId,
+};
+use metrics::{Counter, Gauge, Histogram, Unit};
+
+/// Tells the recorder names, units and meanings.
+pub fn describe() {
+    metrics::describe_counter!(
+        "foretoken_outbound_requests_total",
+        Unit::Count,
+        "requests by how they ended: done, not_executed, in_doubt; the three add up to all"
+    );
+    metrics::describe_histogram!(
+        "foretoken_outbound_request_duration_seconds",
+        Unit::Seconds,
+        "what the application felt: from the request's arrival to its reply, the time held included"
+    );
+    metrics::describe_counter!(
+        "foretoken_outbound_faults_total",
+        Unit::Count,
+        "batches that did not end with the store's reply, by kind"
+    );
+    metrics::describe_gauge!("foretoken_outbound_sessions", Unit::Count, "clients connected");
+    metrics::describe_gauge!("foretoken_outbound_held_requests", Unit::Count, "requests that wait in a hold");
+    metrics::describe_gauge!(
+        "foretoken_outbound_held_bytes",
+        Unit::Bytes,
+        "bytes of requests that wait in a hold"
+    );
+    metrics::describe_counter!(
+        "foretoken_outbound_answers_total",
+        Unit::Count,
+        "requests that the endpoint answered"
+    );
+    metrics::describe_histogram!(
+        "foretoken_outbound_first_byte_seconds",
+        Unit::Seconds,
+        "what the store took: from sending a batch to the first byte of its reply"
+    );
+    metrics::describe_counter!(
+        "foretoken_outbound_errors_total",
+        Unit::Count,
+        "error replies by class: unavailable, grey, routing, application, credentials"
+    );
+    metrics::describe_counter!(
+        "foretoken_outbound_connect_failures_total",
+        Unit::Count,
+        "connections to the endpoint that could not be made"
+    );
+    metrics::describe_counter!(
+        "foretoken_outbound_resets_total",
+        Unit::Count,
+        "connections to the endpoint lost with requests outstanding"
+    );
+    metrics::describe_counter!(
+        "foretoken_outbound_late_replies_total",
+        Unit::Count,
+        "replies that came after their epoch had ended, and were dropped"
+    );
+    metrics::describe_gauge!(
+        "foretoken_outbound_in_flight",
+        Unit::Count,
+        "requests sent and not yet answered"
+    );
+}
+
+pub(crate) struct StoreHandles {
+    done: Counter,
+    in_doubt: Counter,
+    not_executed: Counter,
+    faults: Vec<Counter>,
+    duration: Histogram,
+    sessions: Level,
+    held_requests: Level,
+    held_bytes: Level,
+}
+
+/// A gauge that several threads add their part to.
+struct Level {
+    gauge: Gauge,
+    mine: std::cell::Cell<f64>,
+}
+
+impl Level {
+    const fn new(gauge: Gauge) -> Self {
+        Self { gauge, mine: std::cell::Cell::new(0.0) }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and these counts are far below 2^52")]
+    fn set(&self, value: u64) {
+        let value = value as f64;
+        self.gauge.increment(value - self.mine.replace(value));
+    }
+}
+
+impl StoreHandles {
+    pub(crate) fn new(store: &StoreId) -> Self {
+        let store = || store.to_string();
+        let outcome = |outcome: Outcome| metrics::counter!("foretoken_outbound_requests_total", "store" => store(), "outcome" => outcome.as_str());
+        Self {
+            done: outcome(Outcome::Done),
+            in_doubt: outcome(Outcome::InDoubt),
+            not_executed: outcome(Outcome::NotExecuted),
+            faults: FaultKind::ALL
+                .iter()
+                .map(|kind| {
+                    metrics::counter!("foretoken_outbound_faults_total", "store" => store(), "kind" => kind.as_str())
+                })
+                .collect(),
+            duration: metrics::histogram!("foretoken_outbound_request_duration_seconds", "store" => store()),
+            sessions: Level::new(metrics::gauge!("foretoken_outbound_sessions", "store" => store())),
+            held_requests: Level::new(metrics::gauge!("foretoken_outbound_held_requests", "store" => store())),
+            held_bytes: Level::new(metrics::gauge!("foretoken_outbound_held_bytes", "store" => store())),
+        }
+    }
+
+    pub(crate) fn outcomes(&self, done: u64, in_doubt: u64, not_executed: u64) {
+        self.done.increment(done);
+        self.in_doubt.increment(in_doubt);
+        self.not_executed.increment(not_executed);
+    }
+
+    pub(crate) fn faults(&self, counts: &[u64]) {
+        for (counter, count) in self.faults.iter().zip(counts) {
+            counter.increment(*count);
+        }
+    }
+
+    pub(crate) fn durations(&self, buckets: &LatencyBuckets) {
+        record(&self.duration, buckets);
+    }
+
+    pub(crate) fn gauges(&self, sessions: usize, held_requests: u64, held_bytes: usize) {
+        self.sessions.set(sessions as u64);
+        self.held_requests.set(held_requests);
+        self.held_bytes.set(held_bytes as u64);
+    }
+}
+
+pub(crate) struct EndpointHandles {
+    answers: Counter,
+    first_byte: Histogram,
+    errors: Vec<Counter>,
+    connect_failures: Counter,
+    resets: Counter,
+    late_replies: Counter,
+    in_flight: Level,
+}
+
+impl EndpointHandles {
+    pub(crate) fn new(store: &StoreId, endpoint: &EndpointId) -> Self {
+        let labels = [("store", store.to_string()), ("endpoint", endpoint.to_string())];
+        Self {
+            answers: metrics::counter!("foretoken_outbound_answers_total", &labels),
+            first_byte: metrics::histogram!("foretoken_outbound_first_byte_seconds", &labels),
+            errors: ErrorClass::ALL
+                .iter()
+                .map(|class| {
+                    metrics::counter!(
+                        "foretoken_outbound_errors_total",
+                        "store" => store.to_string(),
+                        "endpoint" => endpoint.to_string(),
+                        "class" => class.as_str()
+                    )
+                })
+                .collect(),
+            connect_failures: metrics::counter!("foretoken_outbound_connect_failures_total", &labels),
+            resets: metrics::counter!("foretoken_outbound_resets_total", &labels),
+            late_replies: metrics::counter!("foretoken_outbound_late_replies_total", &labels),
+            in_flight: Level::new(metrics::gauge!("foretoken_outbound_in_flight", &labels)),
+        }
+    }
+
+    pub(crate) fn export(&self, sample: &Sample) {
+        self.answers.increment(sample.answered);
+        record(&self.first_byte, &sample.latency);
+        for (counter, count) in self.errors.iter().zip(sample.errors) {
+            counter.increment(count);
+        }
+        self.connect_failures.increment(sample.connect_failures);
+        self.resets.increment(sample.resets);
+        self.late_replies.increment(sample.late_replies);
+        self.in_flight.set(sample.in_flight);
+    }
+}
+
+/// Replays folded buckets into the recorder's histogram, which has the same bounds: each count at its bucket's upper bound.
+fn record(histogram: &Histogram, buckets: &LatencyBuckets) {
+    for (bucket, count) in buckets.counts.iter().enumerate() {
+        if *count > 0 {
+            let above_all = 2 * LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1];
+            let bound = LATENCY_BOUNDS_US.get(bucket).copied().unwrap_or(above_all);
+            histogram.record_many(Duration::from_micros(bound).as_secs_f64(), *count as usize);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Upstream connections of one store on one thread: shared ones by endpoint and session key, and a register of all.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use foretoken_protocol::{Meter, Protocol, Retire, Upstream};
+use foretoken_types::{Epoch, Fault, FaultKind};
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
+
+use crate::request::Key;
+use crate::store::EndpointParams;
+use crate::tally::{EndpointTally, StoreTally};
+use crate::view::View;
+
+/// Most session keys with a shared connection of their own; sessions beyond that get a connection each.
+const SHARED_KEYS_MOST: usize = 256;
+
+type Connecting<U> = Shared<LocalBoxFuture<'static, Result<U, Fault>>>;
+
+enum Entry<U> {
+    Open(U),
+    Connecting(Connecting<U>),
+}
+
+struct Endpoint {
+    params: EndpointParams,
+    tally: Rc<EndpointTally>,
+}
+
+pub(crate) struct Pool<P: Protocol> {
+    protocol: Rc<P>,
+    endpoints: Vec<Endpoint>,
+    view: Rc<View>,
+    shared: RefCell<HashMap<(usize, Epoch, Key<P>), Entry<P::Upstream>>>,
+    /// Every connection that may still be open, so that a fence reaches all of them.
+    register: RefCell<Register<P::Upstream>>,
+}
+
+struct Register<U> {
+    upstreams: Vec<(Epoch, U)>,
+    sweep_at: usize,
+}
+
+/// A connection, or the wait for one.
+pub(crate) enum Found<U: Clone> {
+    Open(U),
+    Connecting(Connecting<U>),
+    /// No room for another shared connection.
+    Full,
+}
+
+impl<P: Protocol> Pool<P> {
+    pub(crate) fn new(
+        protocol: P,
+        endpoints: &[EndpointParams],
+        view: Rc<View>,
+        tally: &StoreTally,
+    ) -> Rc<Self> {
+        let endpoints = endpoints
+            .iter()
+            .zip(&tally.endpoints)
+            .map(|(params, tally)| Endpoint { params: params.clone(), tally: Rc::clone(tally) })
+            .collect();
+        Rc::new(Self {
+            protocol: Rc::new(protocol),
+            endpoints,
+            view,
+            shared: RefCell::default(),
+            register: RefCell::new(Register { upstreams: Vec::new(), sweep_at: 64 }),
+        })
+    }
+
+    /// The shared connection of `key` to an endpoint, made if there is none.
+    pub(crate) fn shared(self: &Rc<Self>, endpoint: usize, key: &Key<P>) -> Found<P::Upstream> {
+        let epoch = self.view.epoch();
+        let at = (endpoint, epoch, key.clone());
+        let mut shared = self.shared.borrow_mut();
+        match shared.get(&at) {
+            Some(Entry::Open(upstream)) if upstream.is_open() && upstream.is_shareable() => {
+                return Found::Open(upstream.clone());
+            }
+            Some(Entry::Open(upstream)) => upstream.close(),
+            Some(Entry::Connecting(connecting)) => return Found::Connecting(connecting.clone()),
+            None if shared.len() >= SHARED_KEYS_MOST => {
+                shared.retain(|_, entry| matches!(entry, Entry::Open(u) if u.is_open()));
+                if shared.len() >= SHARED_KEYS_MOST {
+                    return Found::Full;
+                }
+            }
+            None => {}
+        }
+        let pool = Rc::clone(self);
+        let entry = at.clone();
+        let connecting = async move {
+            let result = pool.connect(endpoint, &entry.2, true).await;
+            let mut shared = pool.shared.borrow_mut();
+            match &result {
+                Ok(upstream) if pool.view.epoch() == epoch => {
+                    shared.insert(entry, Entry::Open(upstream.clone()));
+                }
+                _ => {
+                    shared.remove(&entry);
+                }
+            }
+            result
+        }
+        .boxed_local()
+        .shared();
+        // A task of its own drives it, so that it does not depend on the session that happened to ask first. It ends with
+        // the connector's time limit.
+        tokio::task::spawn_local(connecting.clone().map(drop));
+        shared.insert(at, Entry::Connecting(connecting.clone()));
+        Found::Connecting(connecting)
+    }
+
+    /// Offers a session's own connection that is in the state `key` for sharing.
+    pub(crate) fn offer(&self, endpoint: usize, epoch: Epoch, key: &Key<P>, upstream: P::Upstream) {
+        let mut shared = self.shared.borrow_mut();
+        let at = (endpoint, epoch, key.clone());
+        let wanted = epoch == self.view.epoch() && upstream.is_open() && shared.len() < SHARED_KEYS_MOST;
+        if wanted && !shared.contains_key(&at) {
+            upstream.share();
+            shared.insert(at, Entry::Open(upstream));
+        } else {
+            upstream.close();
+        }
+    }
+
+    /// A new connection; `shared` tells whether several sessions will use it.
+    pub(crate) async fn connect(
+        &self,
+        endpoint: usize,
+        key: &Key<P>,
+        shared: bool,
+    ) -> Result<P::Upstream, Fault> {
+        let epoch = self.view.epoch();
+        let Endpoint { params, tally } = &self.endpoints[endpoint];
+        let meter: Rc<dyn Meter> = Rc::<EndpointTally>::clone(tally);
+        match self.protocol.connect(&params.connector, key, shared, meter).await {
+            Ok(upstream) if self.view.epoch() == epoch => {
+                self.register.borrow_mut().add(epoch, upstream.clone());
+                Ok(upstream)
+            }
+            Ok(upstream) => {
+                upstream.close();
+                Err(Fault::safe(FaultKind::EpochMoved))
+            }
+            Err(fault) => {
+                tally.connect_failed();
+                Err(fault)
+            }
+        }
+    }
+
+    /// A bare socket for a relay.
+    pub(crate) async fn connect_bare(
+        &self,
+        endpoint: usize,
+        key: &Key<P>,
+    ) -> Result<foretoken_transport::Stream, Fault> {
+        let Endpoint { params, tally } = &self.endpoints[endpoint];
+        self.protocol.connect_bare(&params.connector, key).await.inspect_err(|_| tally.connect_failed())
+    }
+
+    /// Ends the connections of every epoch before `epoch`.
+    pub(crate) fn retire_before(&self, epoch: Epoch, how: Retire) {
+        self.shared.borrow_mut().retain(|(_, of, _), _| *of >= epoch);
+        self.register.borrow_mut().upstreams.retain(|(of, upstream)| {
+            if *of < epoch {
+                upstream.retire(how);
+            }
+            *of >= epoch && upstream.is_open()
+        });
+    }
+}
+
+impl<U: Upstream> Register<U> {
+    fn add(&mut self, epoch: Epoch, upstream: U) {
+        if self.upstreams.len() >= self.sweep_at {
+            self.upstreams.retain(|(_, upstream)| upstream.is_open());
+            self.sweep_at = (self.upstreams.len() * 2).max(64);
+        }
+        self.upstreams.push((epoch, upstream));
+    }
+}

@@ -1,0 +1,101 @@
+//! What travels through the stack.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use foretoken_protocol::{Batch, ChunkReceiver, Protocol, Reply, Session, Upstream};
+use foretoken_types::{BootInstant, Epoch};
+
+pub(crate) type Key<P> = <<P as Protocol>::Session as Session>::Key;
+
+/// One client, as the layers see it.
+pub(crate) struct Client<P: Protocol> {
+    /// Codec and replay state.
+    pub(crate) session: RefCell<P::Session>,
+    /// The upstream connection that serves this client alone, if it has one.
+    pub(crate) own: RefCell<Option<Own<P::Upstream>>>,
+    /// The shared connection that it used last, to save the look-up.
+    pub(crate) shared: RefCell<Option<Handle<P::Upstream>>>,
+}
+
+/// A connection of the client's own.
+pub(crate) struct Own<U: Upstream> {
+    pub(crate) upstream: U,
+    pub(crate) epoch: Epoch,
+    pub(crate) endpoint: usize,
+    /// The session holds no state on it and is in the state that any shared one has.
+    pub(crate) surplus: Cell<bool>,
+}
+
+impl<U: Upstream> Drop for Own<U> {
+    fn drop(&mut self) {
+        if !self.surplus.get() {
+            self.upstream.close();
+        }
+    }
+}
+
+/// A shared connection and what it is good for.
+pub(crate) struct Handle<U> {
+    pub(crate) upstream: U,
+    pub(crate) epoch: Epoch,
+    pub(crate) endpoint: usize,
+}
+
+impl<P: Protocol> Client<P> {
+    pub(crate) fn new(session: P::Session) -> Rc<Self> {
+        Rc::new(Self { session: RefCell::new(session), own: RefCell::default(), shared: RefCell::default() })
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Not decided yet.
+    Open,
+    /// To the primary (endpoint number), with the right of this epoch.
+    Primary(usize, Epoch),
+    /// To a mirror (endpoint number), whose data may be stale.
+    Mirror(usize),
+}
+
+pub(crate) struct Request<P: Protocol> {
+    pub(crate) batch: Batch,
+    pub(crate) client: Rc<Client<P>>,
+    pub(crate) target: Target,
+    /// When it came.
+    pub(crate) since: BootInstant,
+    /// The rest of a request that is too long to be collected.
+    pub(crate) body: Option<Rc<RefCell<ChunkReceiver>>>,
+}
+
+impl<P: Protocol> Clone for Request<P> {
+    fn clone(&self) -> Self {
+        Self {
+            batch: self.batch.clone(),
+            client: Rc::clone(&self.client),
+            target: self.target,
+            since: self.since,
+            body: self.body.clone(),
+        }
+    }
+}
+
+/// What comes back up.
+pub(crate) struct Response {
+    /// The bytes for the client; `None`: there are no words for what happened, cut its connection.
+    pub(crate) reply: Option<Reply>,
+    /// The epoch that the reply needs to be current while it is forwarded; `None` for what we say ourselves and for a
+    /// mirror's reply.
+    pub(crate) epoch: Option<Epoch>,
+    /// Requests that may or may not have been executed.
+    pub(crate) in_doubt: u32,
+    /// Requests that certainly were not executed.
+    pub(crate) not_executed: u32,
+}
+
+impl Response {
+    pub(crate) const fn of(reply: Reply, epoch: Option<Epoch>) -> Self {
+        Self { reply: Some(reply), epoch, in_doubt: 0, not_executed: 0 }
+    }
+}

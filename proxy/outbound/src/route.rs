@@ -1,0 +1,260 @@
+//! Route: the connection that carries a request, and the fence just before it is sent.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use foretoken_protocol::{Batch, Carriage, Protocol, Reply, Restore, Retirement, Session, Upstream};
+use foretoken_types::{Epoch, Fault, FaultKind};
+use futures_util::future::LocalBoxFuture;
+use pin_project_lite::pin_project;
+use tower::Service;
+
+use crate::pool::{Found, Pool};
+use crate::request::{Client, Handle, Own, Request, Response, Target};
+use crate::view::View;
+
+/// The innermost service: sends a request over the connection that it needs.
+pub(crate) struct Route<P: Protocol> {
+    pool: Rc<Pool<P>>,
+    view: Rc<View>,
+}
+
+impl<P: Protocol> Clone for Route<P> {
+    fn clone(&self) -> Self {
+        Self { pool: Rc::clone(&self.pool), view: Rc::clone(&self.view) }
+    }
+}
+
+impl<P: Protocol> Route<P> {
+    pub(crate) const fn new(pool: Rc<Pool<P>>, view: Rc<View>) -> Self {
+        Self { pool, view }
+    }
+
+    /// The shared connection that this client used last, if it is still the right one.
+    fn fast(&self, request: &Request<P>, endpoint: usize) -> Option<P::Upstream> {
+        let shared = request.client.shared.borrow();
+        let handle = shared.as_ref()?;
+        let fits = handle.endpoint == endpoint
+            && handle.epoch == self.view.epoch()
+            && handle.upstream.is_open()
+            && handle.upstream.is_shareable();
+        fits.then(|| handle.upstream.clone())
+    }
+}
+
+impl<P: Protocol> Service<Request<P>> for Route<P> {
+    type Response = Response;
+    type Error = Fault;
+    type Future = RouteFuture<<P::Upstream as Upstream>::Pending>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<P>) -> Self::Future {
+        let (endpoint, epoch) = match request.target {
+            Target::Primary(endpoint, epoch) => (endpoint, Some(epoch)),
+            Target::Mirror(endpoint) => (endpoint, None),
+            Target::Open => return RouteFuture::slow(async { Err(Fault::safe(FaultKind::EpochMoved)) }),
+        };
+        let shared = request.batch.carriage == Carriage::Shared
+            && request.body.is_none()
+            && !request.client.session.borrow().is_pinned();
+        if shared
+            && let Some(upstream) = self.fast(&request, endpoint)
+            && self.view.still_admits(request.target, request.batch.access)
+        {
+            return RouteFuture::Sent { pending: upstream.send(&request.batch), epoch };
+        }
+        let Self { pool, view } = self.clone();
+        RouteFuture::slow(async move {
+            if shared {
+                over_shared(&pool, &view, &request, endpoint, epoch).await
+            } else {
+                over_own(&pool, &view, &request, endpoint, epoch).await
+            }
+        })
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    pub(crate) enum RouteFuture<F> {
+        Sent { #[pin] pending: F, epoch: Option<Epoch> },
+        Slow { future: LocalBoxFuture<'static, Result<Response, Fault>> },
+    }
+}
+
+impl<F> RouteFuture<F> {
+    fn slow(future: impl Future<Output = Result<Response, Fault>> + 'static) -> Self {
+        Self::Slow { future: Box::pin(future) }
+    }
+}
+
+impl<F: Future<Output = Result<Reply, Fault>>> Future for RouteFuture<F> {
+    type Output = Result<Response, Fault>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projected::Sent { pending, epoch } => {
+                pending.poll(cx).map(|result| Ok(Response::of(result?, *epoch)))
+            }
+            Projected::Slow { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// Over a connection that several sessions share.
+async fn over_shared<P: Protocol>(
+    pool: &Rc<Pool<P>>,
+    view: &View,
+    request: &Request<P>,
+    endpoint: usize,
+    epoch: Option<Epoch>,
+) -> Result<Response, Fault> {
+    let client = &request.client;
+    put_away_own(pool, client);
+    let key = client.session.borrow().key().clone();
+    let upstream = match pool.shared(endpoint, &key) {
+        Found::Open(upstream) => upstream,
+        Found::Connecting(connecting) => connecting.await?,
+        Found::Full => return over_own(pool, view, request, endpoint, epoch).await,
+    };
+    let handle = Handle { upstream: upstream.clone(), epoch: view.epoch(), endpoint };
+    *client.shared.borrow_mut() = Some(handle);
+    if !view.still_admits(request.target, request.batch.access) {
+        return Err(Fault::safe(FaultKind::EpochMoved));
+    }
+    Ok(Response::of(upstream.send(&request.batch).await?, epoch))
+}
+
+/// A session that has logged in on a connection of its own and now turns to the shared ones leaves it to them.
+fn put_away_own<P: Protocol>(pool: &Pool<P>, client: &Client<P>) {
+    let mut own = client.own.borrow_mut();
+    if own.as_ref().is_some_and(|own| own.surplus.get())
+        && let Some(own) = own.take()
+    {
+        pool.offer(own.endpoint, own.epoch, client.session.borrow().key(), own.upstream.clone());
+    }
+}
+
+/// Over a connection that serves this session alone.
+async fn over_own<P: Protocol>(
+    pool: &Rc<Pool<P>>,
+    view: &View,
+    request: &Request<P>,
+    endpoint: usize,
+    epoch: Option<Epoch>,
+) -> Result<Response, Fault> {
+    let (client, batch) = (&request.client, &request.batch);
+    let at = view.epoch();
+    let usable =
+        |own: &Own<P::Upstream>| own.epoch == at && own.endpoint == endpoint && own.upstream.is_open();
+    if !client.own.borrow().as_ref().is_some_and(usable) {
+        let lost = client.own.borrow_mut().take().is_some() || client.session.borrow().is_pinned();
+        if lost && let Some(answer) = client.session.borrow_mut().moved(batch) {
+            return Ok(Response::of(Reply { first: answer, rest: None }, None));
+        }
+        let restore = client.session.borrow().restore();
+        let Restore::Replay { frames, requests } = restore else {
+            return Err(Fault::safe(FaultKind::Pinned));
+        };
+        let key = client.session.borrow().key().clone();
+        let upstream = pool.connect(endpoint, &key, false).await?;
+        if requests > 0 {
+            replay(&upstream, view, request, frames, requests).await?;
+        }
+        let own = Own { upstream, epoch: at, endpoint, surplus: std::cell::Cell::new(false) };
+        *client.own.borrow_mut() = Some(own);
+    }
+    let upstream = match client.own.borrow().as_ref() {
+        Some(own) => {
+            own.surplus.set(false);
+            own.upstream.clone()
+        }
+        None => return Err(Fault::safe(FaultKind::EpochMoved)),
+    };
+    if !view.still_admits(request.target, batch.access) {
+        return Err(Fault::safe(FaultKind::EpochMoved));
+    }
+    let pending = upstream.send(batch);
+    let reply = match &request.body {
+        None => pending.await,
+        Some(body) => long(&upstream, pending, body).await,
+    };
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(fault) => {
+            client.own.borrow_mut().take();
+            return Err(fault);
+        }
+    };
+    let retirement = client.session.borrow_mut().replied(batch, &reply.first);
+    if retirement == Retirement::Surplus {
+        // The session's key may have changed, and with it the shared connection that fits.
+        client.shared.borrow_mut().take();
+    }
+    if let Some(own) = client.own.borrow().as_ref() {
+        own.surplus.set(retirement == Retirement::Surplus);
+    }
+    Ok(Response::of(reply, epoch))
+}
+
+/// Brings a new connection into the state that the session had on its lost one.
+async fn replay<P: Protocol>(
+    upstream: &P::Upstream,
+    view: &View,
+    request: &Request<P>,
+    frames: bytes::Bytes,
+    requests: u32,
+) -> Result<(), Fault> {
+    if !view.still_admits(request.target, request.batch.access) {
+        upstream.close();
+        return Err(Fault::safe(FaultKind::EpochMoved));
+    }
+    let batch =
+        Batch { frames, requests, access: request.batch.access, carriage: Carriage::Dedicated, quiet: true };
+    let reply = upstream.send(&batch).await;
+    let accepted = match &reply {
+        Ok(reply) => request.client.session.borrow().restored(&reply.first),
+        Err(_) => false,
+    };
+    if accepted {
+        return Ok(());
+    }
+    upstream.close();
+    // What was queued is only executed by its EXEC, which was not sent.
+    Err(Fault::safe(if reply.is_ok() { FaultKind::Pinned } else { FaultKind::Reset }))
+}
+
+/// Sends the rest of a long request while its reply is awaited.
+async fn long<U: Upstream>(
+    upstream: &U,
+    pending: U::Pending,
+    body: &std::cell::RefCell<foretoken_protocol::ChunkReceiver>,
+) -> Result<Reply, Fault> {
+    let feed = async {
+        loop {
+            // Only this future reads the body, so that nobody else borrows it.
+            #[expect(clippy::await_holding_refcell_ref, reason = "one reader")]
+            let piece = body.borrow_mut().next().await;
+            match piece {
+                Ok(Some(bytes)) => upstream.extend(bytes).await?,
+                Ok(None) => return Ok::<(), Fault>(()),
+                Err(fault) => {
+                    // The client left in the middle: the server must never see the rest, nor wait for it.
+                    upstream.close();
+                    return Err(fault);
+                }
+            }
+        }
+    };
+    let reply = async { pending.await };
+    tokio::pin!(feed, reply);
+    tokio::select! {
+        fed = &mut feed => { fed?; reply.await }
+        early = &mut reply => early,
+    }
+}

@@ -1,0 +1,194 @@
+//! The posture as one data thread sees it.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use foretoken_protocol::{Batch, Carriage};
+use foretoken_types::{Access, BootInstant, Clock, EndpointId, Epoch, Posture};
+use tokio::sync::{Notify, watch};
+
+use crate::request::Target;
+use crate::store::{Rules, Tunables};
+
+/// One store's posture and tunables, read with one atomic load each as long as they have not changed.
+pub(crate) struct View {
+    clock: Arc<dyn Clock>,
+    endpoints: Vec<EndpointId>,
+    posture: Watched<Posture>,
+    primary: Cell<Option<usize>>,
+    tunables: Watched<Tunables>,
+    pub(crate) rules: Rules,
+    /// What is under way.
+    pub(crate) in_flight: Rc<InFlight>,
+}
+
+struct Watched<T> {
+    receiver: RefCell<watch::Receiver<Arc<T>>>,
+    cached: RefCell<Arc<T>>,
+}
+
+impl<T> Watched<T> {
+    fn new(mut receiver: watch::Receiver<Arc<T>>) -> Self {
+        let cached = RefCell::new(Arc::clone(&receiver.borrow_and_update()));
+        Self { receiver: RefCell::new(receiver), cached }
+    }
+
+    /// Whether a new value was taken over.
+    fn refresh(&self) -> bool {
+        // An error means that the sender is gone: the last value stays in force, and its lease ends by itself.
+        if !self.receiver.borrow().has_changed().unwrap_or(false) {
+            return false;
+        }
+        *self.cached.borrow_mut() = Arc::clone(&self.receiver.borrow_mut().borrow_and_update());
+        true
+    }
+}
+
+impl View {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        endpoints: Vec<EndpointId>,
+        posture: watch::Receiver<Arc<Posture>>,
+        tunables: watch::Receiver<Arc<Tunables>>,
+        rules: Rules,
+    ) -> Self {
+        let view = Self {
+            clock,
+            endpoints,
+            posture: Watched::new(posture),
+            primary: Cell::new(None),
+            tunables: Watched::new(tunables),
+            rules,
+            in_flight: Rc::default(),
+        };
+        view.find_primary();
+        view
+    }
+
+    fn find_primary(&self) {
+        let index = self.posture.cached.borrow().primary.as_ref().and_then(|id| self.index(id));
+        self.primary.set(index);
+    }
+
+    fn index(&self, id: &EndpointId) -> Option<usize> {
+        self.endpoints.iter().position(|known| known == id)
+    }
+
+    pub(crate) fn now(&self) -> BootInstant {
+        self.clock.now()
+    }
+
+    /// The posture in force.
+    pub(crate) fn posture(&self) -> Ref<'_, Arc<Posture>> {
+        if self.posture.refresh() {
+            self.find_primary();
+        }
+        self.posture.cached.borrow()
+    }
+
+    pub(crate) fn tunables(&self) -> Arc<Tunables> {
+        self.tunables.refresh();
+        Arc::clone(&self.tunables.cached.borrow())
+    }
+
+    /// A receiver that has seen the present posture: its `changed` is the next one.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Posture>> {
+        self.posture.receiver.borrow().clone()
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.posture().epoch
+    }
+
+    /// Where `batch` may go now; `None`: nowhere yet. `pinned`: the session can't be served by a mirror.
+    pub(crate) fn admit(&self, batch: &Batch, pinned: bool, now: BootInstant) -> Option<Target> {
+        let posture = self.posture();
+        if let Some(primary) = self.primary.get()
+            && posture.admits(batch.access, now)
+        {
+            return Some(Target::Primary(primary, posture.epoch));
+        }
+        let stale = batch.access == Access::Read && batch.carriage == Carriage::Shared && !pinned;
+        if stale && !posture.mirrors.is_empty() && self.tunables().stale_reads {
+            return posture.mirrors.iter().find_map(|route| self.index(&route.endpoint)).map(Target::Mirror);
+        }
+        None
+    }
+
+    /// Whether what was admitted may still be sent: the place of the check is the place of use.
+    pub(crate) fn still_admits(&self, target: Target, access: Access) -> bool {
+        match target {
+            Target::Primary(_, epoch) => {
+                let now = self.now();
+                let posture = self.posture();
+                posture.epoch == epoch && posture.admits(access, now)
+            }
+            Target::Mirror(_) => true,
+            Target::Open => false,
+        }
+    }
+
+    /// Whether the reply to what was sent under `epoch` may be forwarded now.
+    pub(crate) fn acknowledges(&self, epoch: Option<Epoch>) -> bool {
+        !self.rules.drop_late
+            || epoch.is_none_or(|epoch| {
+                let now = self.now();
+                self.posture().acknowledges(epoch, now)
+            })
+    }
+}
+
+/// Requests under way at the primary, blocking ones aside.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    reads: Cell<usize>,
+    writes: Cell<usize>,
+    changed: Notify,
+}
+
+/// Counts one batch while it lives.
+pub(crate) struct InFlightGuard {
+    count: Option<(Rc<InFlight>, Access)>,
+}
+
+impl InFlight {
+    fn cell(&self, access: Access) -> &Cell<usize> {
+        match access {
+            Access::Read => &self.reads,
+            Access::Write => &self.writes,
+        }
+    }
+
+    pub(crate) fn enter(self: &Rc<Self>, batch: &Batch) -> InFlightGuard {
+        if batch.carriage == Carriage::Blocking {
+            return InFlightGuard { count: None };
+        }
+        let cell = self.cell(batch.access);
+        cell.set(cell.get() + 1);
+        InFlightGuard { count: Some((Rc::clone(self), batch.access)) }
+    }
+
+    pub(crate) fn writes(&self) -> usize {
+        self.writes.get()
+    }
+
+    /// Resolves when nothing is under way that `all` (or else: writes only) asks for.
+    pub(crate) async fn drained(&self, all: bool) {
+        while self.writes.get() > 0 || (all && self.reads.get() > 0) {
+            self.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        if let Some((in_flight, access)) = self.count.take() {
+            let cell = in_flight.cell(access);
+            cell.set(cell.get().saturating_sub(1));
+            if cell.get() == 0 {
+                in_flight.changed.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a request needs: the right to write or not, and which kind of connection.
+//!
+//! A command that is not in the table (a module's, a renamed or a later one) counts as a write that needs
+//! its own connection: nothing is known about it, so nothing is assumed.
+
+use foretoken_types::Access;
+
+use crate::wire::{args, inline_to_multibulk};
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use table::Row;
+
+/// What a command does to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Nothing: it may share a connection with anybody's.
+    Plain,
+    /// `AUTH`.
+    Auth,
+    /// `HELLO`.
+    Hello,
+    /// `SELECT`.
+    Select,
+    /// `CLIENT SETNAME`.
+    ClientSetName,
+    /// `CLIENT SETINFO`.
+    ClientSetInfo,
+    /// `MULTI`.
+    Multi,
+    /// `EXEC`.
+    Exec,
+    /// `DISCARD`.
+    Discard,
+    /// `WATCH`.
+    Watch,
+    /// `UNWATCH`.
+    Unwatch,
+    /// `QUIT`.
+    Quit,
+    /// `RESET`.
+    Reset,
+    /// It may wait for another client's command, so that no reply behind it comes before.
+    Blocking,
+    /// `WAIT`, `WAITAOF`: about the writes that were sent over the same connection before.
+    Wait,
+    /// It leaves state on the connection, or depends on it, in a way that can't be replayed; or it is unknown.
+    Sticky,
+    /// After it replies no longer answer requests one by one.
+    Relay,
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Whether it may change something.
+    pub access: Access,
+    /// What it does to its connection.
+    pub kind: Kind,
+    /// Whether the command is in the table.
+    pub known: bool,
+}
+
+impl Class {
+    const UNKNOWN: Self = Self { access: Access::Write, kind: Kind::Sticky, known: false };
+}
+
+/// Classifies a whole request of either form, or the beginning of one.
+///
+/// Of a multibulk request only as much is read as is needed: the name, a container's sub-command, the options of `XREAD`.
+/// Of a beginning that lacks those, and of bytes that are no request, it says that they are unknown.
+#[inline]
+#[must_use]
+pub fn classify(frame: &[u8]) -> Class {
+    if frame.first() == Some(&b'*') {
+        return classify_args(args(frame));
+    }
+    match inline_to_multibulk(frame) {
+        Ok(frame) => classify_args(args(&frame)),
+        Err(_) => Class::UNKNOWN,
+    }
+}
+
+/// Classifies a request by its arguments, the command's name first.
+#[inline]
+#[must_use]
+pub fn classify_args<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Class {
+    let Some(name) = args.next() else { return Class::UNKNOWN };
+    let row = match table::command(name) {
+        Some(Row::Container) => args.next().and_then(|sub| table::subcommand(name, sub)),
+        row => row,
+    };
+    match row {
+        Some(Row::Is(access, kind)) => Class { access, kind, known: true },
+        Some(Row::Stream(access)) => {
+            let kind = if has_block(args) { Kind::Blocking } else { Kind::Plain };
+            Class { access, kind, known: true }
+        }
+        // No container holds another one.
+        Some(Row::Container) | None => Class::UNKNOWN,
+    }
+}
+
+/// Whether the arguments of `XREAD` or `XREADGROUP` have the option `BLOCK` (`xreadCommand` in `t_stream.c`).
+///
+/// An option that is not known is stepped over by itself: taking its value for `BLOCK` costs a connection, missing a real
+/// one would stall everybody who shares it. Arguments that end before `STREAMS` are of a request that was cut.
+#[cold]
+fn has_block<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> bool {
+    loop {
+        let Some(option) = args.next() else { return true };
+        let values = match option {
+            _ if option.eq_ignore_ascii_case(b"BLOCK") => return true,
+            _ if option.eq_ignore_ascii_case(b"STREAMS") => return false,
+            _ if option.eq_ignore_ascii_case(b"COUNT") => 1,
+            _ if option.eq_ignore_ascii_case(b"GROUP") => 2,
+            _ => 0,
+        };
+        for _ in 0..values {
+            if args.next().is_none() {
+                return true;
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The protocol as the data path sees it.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use foretoken_protocol::{Meter, Protocol};
+use foretoken_transport::{Connector, Stream};
+use foretoken_types::Fault;
+
+use crate::session::{RedisSession, SessionKey};
+use crate::upstream::{self, RedisUpstream};
+
+/// Redis.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Redis;
+
+impl Protocol for Redis {
+    type Session = RedisSession;
+    type Upstream = RedisUpstream;
+
+    fn session(&self) -> RedisSession {
+        RedisSession::default()
+    }
+
+    async fn connect(
+        &self,
+        connector: &Connector,
+        key: &SessionKey,
+        shared: bool,
+        meter: Rc<dyn Meter>,
+    ) -> Result<RedisUpstream, Fault> {
+        upstream::connect(connector, key, shared, meter).await
+    }
+
+    async fn connect_bare(&self, connector: &Connector, key: &SessionKey) -> Result<Stream, Fault> {
+        upstream::connect_bare(connector, key).await
+    }
+
+    fn too_many_clients(&self) -> Bytes {
+        // The words of Redis (`acceptCommonHandler` in `networking.c`).
+        Bytes::from_static(b"-ERR max number of clients reached\r\n")
+    }
+}

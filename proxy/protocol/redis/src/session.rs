@@ -1,0 +1,486 @@
+//! One client's session: requests to batches, and the state that another upstream needs to serve it.
+//!
+//! Requests that leave nothing behind on a connection travel together and may share one with anybody's. A transaction that
+//! arrives whole does too. Everything else gets a connection of the session's own, and the session keeps what it takes to
+//! replay: credentials, protocol version, database, names, and the commands queued since `MULTI`.
+
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use foretoken_protocol::{Batch, Carriage, Refusal, Restore, Retirement, Session, Step};
+use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
+
+use crate::classify::{Class, Kind, classify};
+use crate::reply;
+use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk};
+
+mod key;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+pub use key::SessionKey;
+use transaction::Transaction;
+
+/// Most bytes of requests in one batch; a single longer one makes a batch of its own.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Most requests in one batch.
+const BATCH_REQUESTS: u32 = 4096;
+/// A request that is longer is streamed instead of collected.
+const LONG_BYTES: usize = 1024 * 1024;
+
+/// What was sent last over the session's own connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    One(Kind),
+    Run,
+}
+
+/// Codec and state of one client.
+#[derive(Debug)]
+pub struct RedisSession {
+    scanner: RequestScanner,
+    /// A long request is being streamed.
+    long: bool,
+    /// The session relays bytes; see [`Carriage::Relay`].
+    relaying: bool,
+    key: SessionKey,
+    /// It holds state that can't be moved to another connection.
+    pinned: bool,
+    watching: bool,
+    /// Watched keys lie on a primary that the session has left: the next transaction must fail.
+    dirty: bool,
+    transaction: Option<Transaction>,
+    /// A `WAIT` that stands at the front of the input has been prepared.
+    primed: bool,
+    sent: Sent,
+}
+
+/// How a request travels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// With its neighbours.
+    Run(Carriage),
+    /// By itself.
+    Alone(Carriage),
+    /// Not at all: it is answered here.
+    Here,
+}
+
+impl Default for RedisSession {
+    fn default() -> Self {
+        Self {
+            scanner: RequestScanner::default(),
+            long: false,
+            relaying: false,
+            key: SessionKey::default(),
+            pinned: false,
+            watching: false,
+            dirty: false,
+            transaction: None,
+            primed: false,
+            sent: Sent::Nothing,
+        }
+    }
+}
+
+impl RedisSession {
+    fn lane(&self, kind: Kind) -> Lane {
+        if self.relaying {
+            return Lane::Alone(Carriage::Relay);
+        }
+        if kind == Kind::Quit {
+            return Lane::Here;
+        }
+        if self.transaction.as_ref().is_some_and(Transaction::is_lost) {
+            return Lane::Here;
+        }
+        if self.dirty && kind == Kind::Multi {
+            return Lane::Here;
+        }
+        match kind {
+            Kind::Plain if self.is_pinned() => Lane::Run(Carriage::Dedicated),
+            Kind::Plain => Lane::Run(Carriage::Shared),
+            // Inside of a transaction it is queued like any other command.
+            Kind::Blocking | Kind::Wait if self.transaction.is_some() => Lane::Run(Carriage::Dedicated),
+            Kind::Blocking | Kind::Wait => Lane::Alone(Carriage::Blocking),
+            Kind::Relay => Lane::Alone(Carriage::Relay),
+            _ => Lane::Alone(Carriage::Dedicated),
+        }
+    }
+
+    /// Answers a request without a server.
+    fn answer(&mut self, kind: Kind) -> Step {
+        if kind == Kind::Quit {
+            return Step::Answer { reply: reply::ok(), close: true };
+        }
+        let reply = match (kind, &mut self.transaction) {
+            (Kind::Multi, transaction @ None) => {
+                *transaction = Some(Transaction::lost_watch());
+                reply::ok()
+            }
+            (Kind::Exec, Some(transaction)) => {
+                let reply = transaction.exec(self.key.is_resp3());
+                self.end_transaction();
+                reply
+            }
+            (Kind::Discard, Some(_)) => {
+                self.end_transaction();
+                reply::ok()
+            }
+            (Kind::Reset, Some(_)) => {
+                self.end_transaction();
+                self.key = SessionKey::default();
+                reply::reset()
+            }
+            _ => reply::queued(),
+        };
+        Step::Answer { reply, close: false }
+    }
+
+    fn end_transaction(&mut self) {
+        self.transaction = None;
+        self.watching = false;
+        self.dirty = false;
+    }
+
+    /// Goes on with a request that is being streamed.
+    fn piece(&mut self, input: &mut BytesMut) -> Step {
+        match self.scanner.scan(input) {
+            Ok(Scan::Incomplete { scanned: 0 }) => Step::Starved,
+            Ok(Scan::Incomplete { scanned }) => {
+                self.scanner.removed(scanned);
+                Step::Piece { bytes: input.split_to(scanned).freeze(), last: false }
+            }
+            Ok(Scan::Complete(frame)) => {
+                self.long = false;
+                Step::Piece { bytes: input.split_to(frame.len).freeze(), last: true }
+            }
+            Err(malformed) => Step::Answer { reply: malformed.reply(), close: true },
+        }
+    }
+
+    /// Begins to stream a request of which `scanned` bytes are there.
+    fn begin_long(&mut self, input: &mut BytesMut, scanned: usize) -> Step {
+        let class = classify(&input[..scanned]);
+        self.scanner.removed(scanned);
+        self.long = true;
+        let frames = input.split_to(scanned).freeze();
+        if let Some(transaction) = &mut self.transaction {
+            transaction.overflow();
+        }
+        let carriage = match class.kind {
+            _ if self.relaying => Carriage::Relay,
+            Kind::Relay => Carriage::Relay,
+            _ => Carriage::Dedicated,
+        };
+        self.relaying |= carriage == Carriage::Relay;
+        // State-changing commands of this length don't occur; should one, its state is not understood.
+        self.sent = Sent::One(if class.kind == Kind::Plain { Kind::Plain } else { Kind::Sticky });
+        Step::Long(Batch { frames, requests: 1, access: class.access, carriage, quiet: false })
+    }
+
+    /// A request that travels alone.
+    fn alone(&mut self, frames: Bytes, class: Class, carriage: Carriage) -> Step {
+        if !class.known {
+            log_unknown(&frames);
+        }
+        self.relaying |= carriage == Carriage::Relay;
+        self.sent = Sent::One(class.kind);
+        if class.kind == Kind::Wait {
+            self.primed = false;
+        }
+        Step::Batch(Batch { frames, requests: 1, access: class.access, carriage, quiet: false })
+    }
+
+    /// `WAIT` is about what its own connection has sent. The session's writes went over others, so the connection executes
+    /// something harmless first: that sets its offset to the store's present one, which covers all of them
+    /// (`processCommand` in `server.c` sets `woff` after each command).
+    fn prime(&mut self) -> Step {
+        self.primed = true;
+        self.sent = Sent::One(Kind::Plain);
+        let frames = Bytes::from_static(b"*1\r\n$4\r\nPING\r\n");
+        Step::Batch(Batch {
+            frames,
+            requests: 1,
+            access: Access::Read,
+            carriage: Carriage::Dedicated,
+            quiet: true,
+        })
+    }
+
+    /// Whether a whole transaction of plain commands stands at the front of `input`, behind its `MULTI` of `multi` bytes:
+    /// then it leaves nothing behind. Gives its length and the number of its requests.
+    fn whole_transaction(&self, input: &[u8], multi: usize) -> Option<(usize, u32)> {
+        let mut scanner = RequestScanner::default();
+        let (mut at, mut requests) = (multi, 1);
+        while at <= BATCH_BYTES && requests < BATCH_REQUESTS {
+            let rest = input.get(at..)?;
+            let Ok(Scan::Complete(frame)) = scanner.scan(rest) else { return None };
+            if !matches!(frame.kind, FrameKind::Multibulk { .. }) {
+                return None;
+            }
+            let kind = classify(&rest[..frame.len]).kind;
+            at += frame.len;
+            requests += 1;
+            match kind {
+                Kind::Plain => {}
+                Kind::Exec | Kind::Discard => return Some((at, requests)),
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+impl Session for RedisSession {
+    type Key = SessionKey;
+
+    fn step(&mut self, input: &mut BytesMut) -> Step {
+        if self.long {
+            return self.piece(input);
+        }
+        let mut run = Batch {
+            frames: Bytes::new(),
+            requests: 0,
+            access: Access::Read,
+            carriage: Carriage::Shared,
+            quiet: false,
+        };
+        let mut at = 0;
+        while at < BATCH_BYTES && run.requests < BATCH_REQUESTS {
+            let rest = &input[at..];
+            let frame = match self.scanner.scan(rest) {
+                Ok(Scan::Complete(frame)) => frame,
+                Ok(Scan::Incomplete { scanned }) => {
+                    if run.requests == 0 && scanned > 0 && input.len() > LONG_BYTES {
+                        return self.begin_long(input, scanned);
+                    }
+                    break;
+                }
+                Err(_) if run.requests > 0 => {
+                    // First what came before it; the scanner begins anew and finds it again.
+                    self.scanner = RequestScanner::default();
+                    break;
+                }
+                Err(malformed) => return Step::Answer { reply: malformed.reply(), close: true },
+            };
+            let bytes = &rest[..frame.len];
+            if !matches!(frame.kind, FrameKind::Multibulk { .. }) {
+                if run.requests > 0 {
+                    break;
+                }
+                if frame.kind == FrameKind::Empty {
+                    input.advance(frame.len);
+                    continue;
+                }
+                // One form for everything behind this place; the reply is the same.
+                let line = input.split_to(frame.len);
+                let whole = match inline_to_multibulk(&line) {
+                    Ok(whole) => whole,
+                    Err(malformed) => return Step::Answer { reply: malformed.reply(), close: true },
+                };
+                let class = classify(&whole);
+                return match self.lane(class.kind) {
+                    Lane::Here => self.answer(class.kind),
+                    Lane::Run(carriage) | Lane::Alone(carriage) => self.alone(whole, class, carriage),
+                };
+            }
+            let class = classify(bytes);
+            let lane = self.lane(class.kind);
+            match lane {
+                Lane::Run(carriage) if run.requests == 0 || run.carriage == carriage => {
+                    run.carriage = carriage;
+                    run.requests += 1;
+                    if class.access == Access::Write {
+                        run.access = Access::Write;
+                    }
+                    at += frame.len;
+                    continue;
+                }
+                _ => {}
+            }
+            if class.kind == Kind::Multi
+                && !self.is_pinned()
+                && !self.relaying
+                && !self.dirty
+                && run.carriage == Carriage::Shared
+                && let Some((len, requests)) = self.whole_transaction(rest, frame.len)
+            {
+                run.requests += requests;
+                run.access = Access::Write;
+                at += len;
+                continue;
+            }
+            if run.requests > 0 {
+                break;
+            }
+            if class.kind == Kind::Wait && !self.primed && self.transaction.is_none() && !self.relaying {
+                return self.prime();
+            }
+            let frames = input.split_to(frame.len).freeze();
+            return match lane {
+                Lane::Here => self.answer(class.kind),
+                Lane::Run(carriage) | Lane::Alone(carriage) => self.alone(frames, class, carriage),
+            };
+        }
+        if run.requests == 0 {
+            return Step::Starved;
+        }
+        run.frames = input.split_to(at).freeze();
+        self.sent = Sent::Run;
+        Step::Batch(run)
+    }
+
+    fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    fn replied(&mut self, batch: &Batch, reply: &[u8]) -> Retirement {
+        let succeeded = reply.first() != Some(&b'-');
+        let kind = match self.sent {
+            Sent::One(kind) => kind,
+            Sent::Run | Sent::Nothing => Kind::Plain,
+        };
+        match kind {
+            Kind::Multi if succeeded && self.transaction.is_none() => {
+                self.transaction = Some(Transaction::new(&batch.frames));
+            }
+            Kind::Exec | Kind::Discard => self.end_transaction(),
+            Kind::Reset => {
+                self.end_transaction();
+                self.pinned = false;
+                self.key = SessionKey::default();
+                return Retirement::Surplus;
+            }
+            _ if self.transaction.is_some() => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.queue(batch, kind);
+                }
+            }
+            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo => {
+                if succeeded {
+                    self.key.apply(kind, args(&batch.frames));
+                }
+                if !self.is_pinned() {
+                    return Retirement::Surplus;
+                }
+            }
+            Kind::Watch => self.watching |= succeeded,
+            Kind::Unwatch => {
+                self.watching = false;
+                self.dirty = false;
+            }
+            Kind::Sticky | Kind::Relay => self.pinned = true,
+            _ => {}
+        }
+        if self.is_pinned() { Retirement::Keep } else { Retirement::Spare }
+    }
+
+    fn is_pinned(&self) -> bool {
+        self.pinned || self.watching || self.transaction.is_some() || self.primed
+    }
+
+    fn restore(&self) -> Restore {
+        if self.pinned {
+            return Restore::Pinned;
+        }
+        match &self.transaction {
+            None => Restore::Replay { frames: Bytes::new(), requests: 0 },
+            Some(transaction) => transaction.replay(),
+        }
+    }
+
+    fn moved(&mut self, batch: &Batch) -> Option<Bytes> {
+        if !self.watching {
+            return None;
+        }
+        self.watching = false;
+        match &mut self.transaction {
+            None => {
+                self.dirty = true;
+                None
+            }
+            Some(transaction) => {
+                transaction.lose_watch();
+                let mut words = BytesMut::new();
+                let mut input = BytesMut::from(&batch.frames[..]);
+                for _ in 0..batch.requests {
+                    let mut scanner = RequestScanner::default();
+                    let Ok(Scan::Complete(frame)) = scanner.scan(&input) else { break };
+                    let kind = classify(&input[..frame.len]).kind;
+                    input.advance(frame.len);
+                    if let Step::Answer { reply, .. } = self.answer(kind) {
+                        words.extend_from_slice(&reply);
+                    }
+                }
+                Some(words.freeze())
+            }
+        }
+    }
+
+    fn restored(&self, reply: &[u8]) -> bool {
+        // `+OK` for MULTI, `+QUEUED` for each command in it.
+        reply.split_inclusive(|byte| *byte == b'\n').all(|line| line.first() == Some(&b'+'))
+    }
+
+    fn refuse(&mut self, batch: &Batch, fault: Fault, epoch: Epoch) -> Refusal {
+        let queued = self.transaction.is_some();
+        let mut refusal = Refusal { words: None, in_doubt: 0, not_executed: 0 };
+        let mut words = BytesMut::new();
+        let mut rest = &batch.frames[..];
+        let mut in_transaction = false;
+        for _ in 0..batch.requests {
+            let class = match RequestScanner::default().scan(rest) {
+                Ok(Scan::Complete(frame)) => {
+                    let class = classify(&rest[..frame.len]);
+                    rest = &rest[frame.len..];
+                    class
+                }
+                // The beginning of a long request.
+                _ => classify(rest),
+            };
+            // Of a transaction only its EXEC does anything.
+            let idle = (queued || in_transaction) && class.kind != Kind::Exec;
+            in_transaction = (in_transaction || class.kind == Kind::Multi)
+                && !matches!(class.kind, Kind::Exec | Kind::Discard);
+            let unknown = fault.resend == Resend::Unknown && class.access == Access::Write && !idle;
+            if unknown {
+                refusal.in_doubt += 1;
+                words.extend_from_slice(&reply::in_doubt(epoch));
+            } else {
+                refusal.not_executed += 1;
+                let exec = class.kind == Kind::Exec && (queued || in_transaction);
+                let reply = if exec { reply::exec_aborted(fault.kind) } else { reply::not_executed(fault.kind) };
+                words.extend_from_slice(&reply);
+            }
+            if queued && matches!(class.kind, Kind::Exec | Kind::Discard) {
+                self.end_transaction();
+            }
+        }
+        if let Some(transaction) = &mut self.transaction {
+            // The client hears that a command was not queued: its EXEC must fail.
+            transaction.abort(fault.kind);
+        }
+        self.primed = false;
+        let ended = matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed) || self.pinned || self.watching;
+        refusal.words = (!ended).then(|| words.freeze());
+        refusal
+    }
+}
+
+/// A line for each unknown command, once per thread and name, within a bound.
+fn log_unknown(frame: &[u8]) {
+    const NAMES_MOST: usize = 256;
+    thread_local! {
+        static SEEN: std::cell::RefCell<std::collections::HashSet<Rc<str>>> = std::cell::RefCell::default();
+    }
+    let Some(name) = args(frame).next() else { return };
+    let name: String = name.iter().take(32).map(|byte| char::from(*byte)).filter(char::is_ascii_graphic).collect();
+    SEEN.with_borrow_mut(|seen| {
+        if seen.len() < NAMES_MOST && seen.insert(name.to_ascii_uppercase().into()) {
+            tracing::info!(command = %name, "unknown command: treated as a write on a connection of its own");
+        }
+    });
+}

@@ -1,0 +1,93 @@
+//! What the session remembers between `MULTI` and `EXEC`.
+
+use bytes::{Bytes, BytesMut};
+use foretoken_protocol::{Batch, Restore};
+use foretoken_types::FaultKind;
+
+use crate::classify::Kind;
+use crate::reply;
+
+/// Bytes of queued commands that are kept for a replay; a longer transaction can't be moved.
+const REPLAY_BYTES: usize = 1024 * 1024;
+
+/// A transaction that has begun.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// `MULTI` and what was queued since.
+    frames: BytesMut,
+    requests: u32,
+    /// Too long, or holding something that another connection would not queue in the same way.
+    fixed: bool,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Open,
+    /// Its watched keys lie on another primary: its `EXEC` finds them changed.
+    WatchLost,
+    /// A command was not queued: its `EXEC` is refused.
+    Aborted(FaultKind),
+}
+
+impl Transaction {
+    /// Begun by `multi`.
+    pub(super) fn new(multi: &[u8]) -> Self {
+        Self { frames: BytesMut::from(multi), requests: 1, fixed: false, fate: Fate::Open }
+    }
+
+    /// Begun after the watched keys were left behind: nothing of it reaches a server.
+    pub(super) fn lost_watch() -> Self {
+        Self { frames: BytesMut::new(), requests: 0, fixed: true, fate: Fate::WatchLost }
+    }
+
+    pub(super) fn lose_watch(&mut self) {
+        if self.fate == Fate::Open {
+            self.fate = Fate::WatchLost;
+        }
+    }
+
+    pub(super) fn abort(&mut self, kind: FaultKind) {
+        self.fate = Fate::Aborted(kind);
+    }
+
+    /// Whether nothing of it goes to a server any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.fate != Fate::Open
+    }
+
+    /// What its `EXEC` is answered when it is lost.
+    pub(super) fn exec(&self, resp3: bool) -> Bytes {
+        match self.fate {
+            Fate::Aborted(kind) => reply::exec_aborted(kind),
+            Fate::Open | Fate::WatchLost => reply::null_exec(resp3),
+        }
+    }
+
+    pub(super) fn overflow(&mut self) {
+        self.fixed = true;
+        self.frames = BytesMut::new();
+    }
+
+    /// A batch was sent inside of it.
+    pub(super) fn queue(&mut self, batch: &Batch, kind: Kind) {
+        if self.fixed {
+            return;
+        }
+        let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait);
+        if !plain || self.frames.len() + batch.frames.len() > REPLAY_BYTES {
+            self.overflow();
+            return;
+        }
+        self.frames.extend_from_slice(&batch.frames);
+        self.requests += batch.requests;
+    }
+
+    /// What another connection must be sent.
+    pub(super) fn replay(&self) -> Restore {
+        if self.fixed {
+            return Restore::Pinned;
+        }
+        Restore::Replay { frames: Bytes::copy_from_slice(&self.frames), requests: self.requests }
+    }
+}

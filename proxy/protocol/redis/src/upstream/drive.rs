@@ -1,0 +1,286 @@
+//! The task of a connection.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use foretoken_protocol::{Reply, chunks};
+use foretoken_transport::Stream;
+use foretoken_types::{Fault, FaultKind};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::{
+    COLLECT_BYTES, Connection, PIPE_BYTES, RETIRED_MOST, STALL_MOST, Slot, State, UNBLOCK_GRACE, sleep_until,
+};
+use crate::wire::{ReplyScanner, error_class};
+
+/// One read.
+const READ_BYTES: usize = 32 * 1024;
+/// Reads and writes in one go before other tasks get a turn.
+const TURNS: usize = 8;
+
+/// Bytes that were read.
+#[derive(Default)]
+struct Incoming {
+    buffer: BytesMut,
+    /// How many bytes at its front have been scanned: the beginning of the first slot's reply.
+    scanned: usize,
+    scanner: ReplyScanner,
+    /// Since when the first slot's client takes nothing.
+    stalled: Option<Instant>,
+}
+
+/// What the socket is good for after a turn.
+enum Turn {
+    Idle,
+    Progress,
+    Gone(FaultKind),
+    Done,
+}
+
+pub(super) async fn drive(connection: Rc<Connection>, mut stream: Stream) {
+    let mut incoming = Incoming::default();
+    let mut retired: Option<Instant> = None;
+    loop {
+        if connection.state.get() == State::Retired && retired.is_none() {
+            retired = Some(Instant::now());
+        }
+        let deadline = deadline(&connection, &incoming, retired);
+        let work = poll_fn(|cx| {
+            match &mut *connection.task.borrow_mut() {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            for _ in 0..TURNS {
+                match turn(&connection, &mut stream, &mut incoming, cx) {
+                    Turn::Progress => {}
+                    Turn::Idle if connection.state.get() == State::Retired && retired.is_none() => {
+                        // The deadlines have changed.
+                        return Poll::Ready(None);
+                    }
+                    Turn::Idle if incoming.stalled.is_some() != deadline.is_some() && retired.is_none() => {
+                        return Poll::Ready(None);
+                    }
+                    Turn::Idle => return Poll::Pending,
+                    Turn::Gone(kind) => return Poll::Ready(Some(kind)),
+                    Turn::Done => return Poll::Ready(Some(FaultKind::Reset)),
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        let mut timer = pin!(sleep_until(deadline));
+        let mut work = pin!(work);
+        let ended = poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+        })
+        .await;
+        if let Some(kind) = ended {
+            connection.lose(kind);
+            return;
+        }
+        if expire(&connection, &mut incoming, retired) {
+            connection.lose(FaultKind::EpochMoved);
+            return;
+        }
+    }
+}
+
+/// When something has to happen without the socket.
+fn deadline(connection: &Connection, incoming: &Incoming, retired: Option<Instant>) -> Option<Instant> {
+    match (retired, connection.grace_until.get()) {
+        (Some(_), Some(grace)) => Some(grace),
+        (Some(retired), None) => Some(retired + RETIRED_MOST),
+        (None, _) => incoming.stalled.map(|since| since + STALL_MOST),
+    }
+}
+
+/// Does what a deadline asks for. `true`: the connection has been read for long enough.
+fn expire(connection: &Connection, incoming: &mut Incoming, retired: Option<Instant>) -> bool {
+    let now = Instant::now();
+    if let Some(retired) = retired {
+        if connection.grace_until.get().is_some_and(|grace| grace <= now) {
+            connection.grace_until.set(None);
+            for slot in connection.slots.borrow_mut().iter_mut() {
+                slot.fail(Fault::unknown(FaultKind::EpochMoved), &*connection.meter);
+            }
+        }
+        return now >= retired + RETIRED_MOST - UNBLOCK_GRACE;
+    }
+    if incoming.stalled.is_some_and(|since| now >= since + STALL_MOST) {
+        incoming.stalled = None;
+        if let Some(slot) = connection.slots.borrow_mut().front_mut() {
+            // This client is cut so that the others go on; the rest of its reply is read and dropped.
+            slot.fail(Fault::unknown(FaultKind::Reset), &*connection.meter);
+        }
+    }
+    false
+}
+
+fn turn(connection: &Connection, stream: &mut Stream, incoming: &mut Incoming, cx: &mut Context<'_>) -> Turn {
+    let mut progress = false;
+    {
+        let mut out = connection.out.borrow_mut();
+        let flush = !out.is_empty();
+        while !out.is_empty() {
+            match Pin::new(&mut *stream).poll_write(cx, &out) {
+                Poll::Ready(Ok(0) | Err(_)) => return Turn::Gone(FaultKind::Reset),
+                Poll::Ready(Ok(written)) => {
+                    out.advance(written);
+                    connection.written.set(connection.written.get() + written as u64);
+                    progress = true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if flush {
+            if out.capacity() > 1024 * 1024 && out.is_empty() {
+                *out = BytesMut::new();
+            }
+            connection.room.notify_waiters();
+        }
+        if stream.is_tls()
+            && let Poll::Ready(Err(_)) = Pin::new(&mut *stream).poll_flush(cx)
+        {
+            return Turn::Gone(FaultKind::Reset);
+        }
+    }
+    let idle = connection.slots.borrow().is_empty() && connection.out.borrow().is_empty();
+    if idle && connection.state.get() == State::Closing {
+        return Turn::Done;
+    }
+    if !incoming.has_room(connection, cx) {
+        return if progress { Turn::Progress } else { Turn::Idle };
+    }
+    let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
+    let mut buf = ReadBuf::uninit(&mut space);
+    match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+        Poll::Pending => return if progress { Turn::Progress } else { Turn::Idle },
+        Poll::Ready(Err(_)) => return Turn::Gone(FaultKind::Reset),
+        Poll::Ready(Ok(())) if buf.filled().is_empty() => return Turn::Gone(FaultKind::Reset),
+        Poll::Ready(Ok(())) => incoming.buffer.extend_from_slice(buf.filled()),
+    }
+    match incoming.split(connection) {
+        Ok(()) => Turn::Progress,
+        Err(kind) => Turn::Gone(kind),
+    }
+}
+
+impl Incoming {
+    /// Whether the client whose long reply is on its way takes more of it.
+    fn has_room(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
+        let slots = connection.slots.borrow();
+        let room = match slots.front().and_then(|slot| slot.pipe.as_ref()) {
+            Some(pipe) => pipe.poll_room(cx).is_ready(),
+            None => true,
+        };
+        if room {
+            self.stalled = None;
+        } else if connection.shared.get() && self.stalled.is_none() {
+            self.stalled = Some(Instant::now());
+        }
+        room
+    }
+
+    /// Gives what was read to the slots that it belongs to.
+    fn split(&mut self, connection: &Connection) -> Result<(), FaultKind> {
+        let mut slots = connection.slots.borrow_mut();
+        while self.scanned < self.buffer.len() {
+            let fresh = &self.buffer[self.scanned..];
+            let Some(slot) = slots.front_mut() else {
+                let pushes = self.scanner.scan(fresh, 0, |_| {}).map_err(|_| FaultKind::Malformed)?;
+                if pushes.consumed == 0 {
+                    // A reply to nothing: this connection can't be trusted to match replies any more.
+                    return Err(FaultKind::Malformed);
+                }
+                self.buffer.advance(self.scanned + pushes.consumed);
+                self.scanned = 0;
+                continue;
+            };
+            if slot.first_byte.is_none() {
+                slot.first_byte = Some(connection.meter.now());
+            }
+            let turned_away = &mut slot.turned_away;
+            let progress = self
+                .scanner
+                .scan(fresh, slot.left, |line| {
+                    connection.meter.error(error_class(line));
+                    *turned_away += u32::from(is_turned_away(line));
+                })
+                .map_err(|_| FaultKind::Malformed)?;
+            self.scanned += progress.consumed;
+            slot.left -= progress.complete;
+            if slot.waiting.is_none() && slot.pipe.is_none() {
+                // Nobody waits any more: the epoch has moved, or the client was cut.
+                if connection.state.get() == State::Retired {
+                    connection.meter.late(progress.complete);
+                }
+                self.buffer.advance(self.scanned);
+                self.scanned = 0;
+                if slot.left == 0 {
+                    slots.pop_front();
+                }
+            } else if slot.left == 0 {
+                let reply = self.buffer.split_to(self.scanned).freeze();
+                self.scanned = 0;
+                if let Some(slot) = slots.pop_front() {
+                    connection.finish(slot, reply);
+                }
+            } else if self.scanned >= COLLECT_BYTES {
+                let piece = self.buffer.split_to(self.scanned).freeze();
+                self.scanned = 0;
+                connection.stream(slot, piece);
+            }
+        }
+        if self.buffer.is_empty() && self.buffer.capacity() > 4 * READ_BYTES {
+            self.buffer = BytesMut::new();
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// The last byte of a slot's reply is here.
+    fn finish(&self, mut slot: Slot, reply: bytes::Bytes) {
+        if let Some(pipe) = slot.pipe.take() {
+            self.streaming.set(false);
+            pipe.send(reply);
+            pipe.end(Ok(()));
+            return;
+        }
+        let Some(waiting) = slot.waiting.take() else { return };
+        self.meter.settled(slot.requests, slot.sent);
+        self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
+        let turned_away = slot.requests > 0 && slot.turned_away == slot.requests;
+        waiting.deliver(if turned_away {
+            Err(Fault::safe(FaultKind::NotServing))
+        } else {
+            Ok(Reply { first: reply, rest: None })
+        });
+    }
+
+    /// A part of a long reply.
+    fn stream(&self, slot: &mut Slot, piece: bytes::Bytes) {
+        if let Some(pipe) = &slot.pipe {
+            pipe.send(piece);
+            return;
+        }
+        let Some(waiting) = slot.waiting.take() else { return };
+        let (pipe, rest) = chunks(PIPE_BYTES);
+        slot.pipe = Some(pipe);
+        self.streaming.set(true);
+        self.meter.settled(slot.requests, slot.sent);
+        self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
+        waiting.deliver(Ok(Reply { first: piece, rest: Some(rest) }));
+    }
+}
+
+/// The server certainly did not execute the request because of its role or state, and another one, or the same one a little
+/// later, will.
+fn is_turned_away(line: &[u8]) -> bool {
+    [&b"READONLY "[..], b"LOADING ", b"MASTERDOWN ", b"UNBLOCKED "].iter().any(|code| line.starts_with(code))
+}

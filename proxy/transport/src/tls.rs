@@ -1,0 +1,218 @@
+//! TLS on both sides: which certificates are trusted, which one is shown.
+//!
+//! Both values are cheap to clone and never change. To reload certificates, load a new value and hand it to the next
+//! connections; those that are open keep what they agreed on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use foretoken_types::Address;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::{Error, FileFault};
+
+/// Where systems keep the certificates of public CAs, the most common first: Debian and Alpine, Fedora, SUSE.
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+
+/// The certificate that one side shows, and the key that proves it.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// PEM: our certificate first, then those between it and the CA.
+    pub cert_file: &'a Path,
+    /// PEM: the private key, not encrypted (PKCS #8, PKCS #1 or SEC 1).
+    pub key_file: &'a Path,
+}
+
+/// TLS towards a server.
+#[derive(Clone)]
+pub struct ClientTls {
+    connector: TlsConnector,
+    server_name: Option<ServerName<'static>>,
+}
+
+/// TLS towards clients.
+#[derive(Clone)]
+pub struct ServerTls {
+    acceptor: TlsAcceptor,
+}
+
+impl ClientTls {
+    /// Reads the files. Servers must show a certificate that a CA in `ca_file` signed, or one of the system's CAs if
+    /// there is none, for the name `server_name`, or the host of the address if there is none. With `identity`, servers
+    /// that ask for a certificate get it (mTLS).
+    ///
+    /// Blocks for the time of reading the files.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::ServerName`].
+    pub fn load(
+        ca_file: Option<&Path>,
+        identity: Option<Identity<'_>>,
+        server_name: Option<String>,
+    ) -> Result<Self, Error> {
+        let server_name = server_name.map(parse_name).transpose()?;
+        let roots = match ca_file {
+            Some(file) => roots(file)?,
+            None => system_roots()?,
+        };
+        // It only fails for want of a CA, and then names the file like everything else here.
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(
+                |_| file_error(ca_file.unwrap_or(Path::new(SYSTEM_ROOTS[0])), FileFault::NoCertificate),
+            )?;
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring has TLS 1.2 and 1.3")
+            .with_webpki_verifier(verifier);
+        let config = match identity {
+            None => config.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = identity.read()?;
+                config.with_client_auth_cert(chain, key).map_err(|e| identity.unusable(e))?
+            }
+        };
+        Ok(Self { connector: Arc::new(config).into(), server_name })
+    }
+
+    /// The name that the certificate of the server at `address` must be for.
+    pub(crate) fn name_at(&self, address: &Address) -> Result<ServerName<'static>, Error> {
+        match (&self.server_name, address) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Address::Tcp { host, .. }) => parse_name(host.to_string()),
+            // A path is no name; the configuration has to give one.
+            (None, Address::Unix(_)) => Err(Error::ServerName { name: address.to_string() }),
+        }
+    }
+
+    pub(crate) fn connector(&self) -> &TlsConnector {
+        &self.connector
+    }
+}
+
+impl ServerTls {
+    /// Reads the files. With `client_ca_file`, clients must show a certificate that a CA in it signed (mTLS); a client
+    /// without one is closed in the handshake.
+    ///
+    /// Blocks for the time of reading the files.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn load(cert_file: &Path, key_file: &Path, client_ca_file: Option<&Path>) -> Result<Self, Error> {
+        let identity = Identity { cert_file, key_file };
+        let (chain, key) = identity.read()?;
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring has TLS 1.2 and 1.3");
+        let config = match client_ca_file {
+            None => config.with_no_client_auth(),
+            Some(file) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(file)?), provider())
+                        .build()
+                        .map_err(|_| file_error(file, FileFault::NoCertificate))?;
+                config.with_client_cert_verifier(verifier)
+            }
+        };
+        let config = config.with_single_cert(chain, key).map_err(|e| identity.unusable(e))?;
+        Ok(Self { acceptor: Arc::new(config).into() })
+    }
+
+    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerTls").finish_non_exhaustive()
+    }
+}
+
+impl Identity<'_> {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+        let chain = certificates(self.cert_file)?;
+        let text = read(self.key_file)?;
+        let key = PrivateKeyDer::from_pem_slice(&text).map_err(|e| {
+            let encrypted = text.windows(9).any(|w| w == b"ENCRYPTED");
+            let fault = match e {
+                pem::Error::NoItemsFound if encrypted => FileFault::EncryptedKey,
+                pem::Error::NoItemsFound => FileFault::NoKey,
+                _ if encrypted => FileFault::EncryptedKey,
+                other => FileFault::Malformed(other),
+            };
+            file_error(self.key_file, fault)
+        })?;
+        Ok((chain, key))
+    }
+
+    /// Which of the two files is to blame.
+    fn unusable(&self, error: rustls::Error) -> Error {
+        match error {
+            rustls::Error::InconsistentKeys(_) => {
+                file_error(self.cert_file, FileFault::OtherKey { key_file: self.key_file.to_owned() })
+            }
+            rustls::Error::InvalidCertificate(_) => {
+                file_error(self.cert_file, FileFault::UnusableCertificate(error))
+            }
+            other => file_error(self.key_file, FileFault::UnusableKey(other)),
+        }
+    }
+}
+
+/// Said here and not left to the process: a library that also installs a provider can't change ours.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn parse_name(name: String) -> Result<ServerName<'static>, Error> {
+    ServerName::try_from(name.clone()).map_err(|_| Error::ServerName { name })
+}
+
+/// A file that an operator named: every certificate in it must be usable.
+fn roots(file: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        roots.add(certificate).map_err(|e| file_error(file, FileFault::UnusableCertificate(e)))?;
+    }
+    Ok(roots)
+}
+
+/// The system's file: some bundles hold old certificates that can't be parsed, which is nobody's mistake here.
+fn system_roots() -> Result<RootCertStore, Error> {
+    let file = SYSTEM_ROOTS.map(Path::new).into_iter().find(|file| file.exists());
+    let file = file.ok_or_else(|| file_error(Path::new(SYSTEM_ROOTS[0]), FileFault::NoSystemRoots))?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(file)?);
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let text = read(file)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|e| file_error(file, FileFault::Malformed(e)))?;
+    if found.is_empty() { Err(file_error(file, FileFault::NoCertificate)) } else { Ok(found) }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(file).map_err(|e| file_error(file, FileFault::Unreadable(e)))
+}
+
+fn file_error(file: &Path, source: FileFault) -> Error {
+    Error::File { file: PathBuf::from(file), source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! A client, the data path, real servers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod hold;
+mod pass;
+mod sharing;
