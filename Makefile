@@ -1,10 +1,61 @@
-# `make` is the one door: `make demo`, `make test`, `make check`.
+# `make` is the one door: `make demo`, `make test`, `make check`. docs/testing.md says what each lane costs.
+
 CARGO ?= cargo
+BIN := $(or $(CARGO_TARGET_DIR),target)/debug/foretoken
 
-.PHONY: test check
-test:
-	$(CARGO) test --workspace
+# Features of dependencies are joined over all that is built together, and tests want more of them (tokio's paused
+# clock). Naming one small test beside the program makes cargo choose the features of the tests for both, so that
+# `make demo` and `make test` share every build of every dependency. RUSTFLAGS stays unset for the same reason, and
+# because rustc already links with lld.
+BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 
-check:
+# nextest runs each test in a process of its own, several at once, by the rules in .config/nextest.toml.
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
+
+.PHONY: help setup build demo test e2e check advisories bench bench-failover
+
+help:
+	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
+	@echo "make test            everything that must pass before a change goes in"
+	@echo "make e2e             only the tests through the whole program against real servers"
+	@echo "make check           formatting, lints, documentation, licences, arrows between crates"
+	@echo "make advisories      known vulnerabilities of dependencies (cargo-deny, needs the network)"
+	@echo "make bench           the load benches; make bench-failover: how long switchovers and failovers take"
+	@echo "make setup           only the system packages (apt), when they are missing"
+
+setup:
+	@.ci/setup
+
+build: setup
+	$(BUILD)
+
+# `make demo ARGS="--seed 7"`
+demo: build
+	$(BIN) demo $(ARGS)
+
+# Documentation examples first: nextest leaves them out, and a failure there is found in seconds.
+test: build
+	$(CARGO) test --workspace --doc
+	$(TEST) $(if $(NEXTEST),,--lib --bins --tests)
+
+e2e: build
+	$(TEST) --test e2e
+
+check: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) test --workspace --test arrows
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo "check: cargo-deny is not installed: licences and bans are not checked"; fi
+
+advisories:
+	$(CARGO) deny check advisories
+
+# The numbers that are published: the profile of the container, and nothing else running.
+bench: setup
+	$(CARGO) bench --profile dist --bench load
+
+bench-failover: setup
+	$(CARGO) bench --profile dist --bench failover

@@ -10,10 +10,10 @@ use crate::support::servers::RedisServer;
 
 async fn connect(path: &DataPath) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(path.url()).expect("a URL");
-    client
-        .get_multiplexed_async_connection_with_timeouts(Duration::from_secs(20), Duration::from_secs(20))
-        .await
-        .expect("connects")
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_response_timeout(Duration::from_secs(20))
+        .set_connection_timeout(Duration::from_secs(20));
+    client.get_multiplexed_async_connection_with_config(&patient).await.expect("connects")
 }
 
 #[tokio::test]

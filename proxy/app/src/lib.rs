@@ -1,6 +1,8 @@
 //! Assembles the proxy and drives the control loop.
 #![warn(missing_docs)]
 
+pub mod client;
 mod clock;
+pub mod telemetry;
 
 pub use clock::BootClock;

@@ -104,7 +104,7 @@ async fn open(admin_open: bool) -> House {
     let params = Params { secret: Some(secret), open: admin_open };
     let served =
         tokio::spawn(serve(listeners, params, Arc::clone(&stores) as Arc<dyn Stores>, handle, async {
-            let _ = stopped.await;
+            stopped.await.unwrap_or_default();
         }));
     let secret = std::fs::read_to_string(path).unwrap().trim().to_owned();
     House { stores, socket, address, secret, stop: Some(stop), served, _dir: dir }

@@ -452,7 +452,8 @@ impl Session for RedisSession {
             } else {
                 refusal.not_executed += 1;
                 let exec = class.kind == Kind::Exec && (queued || in_transaction);
-                let reply = if exec { reply::exec_aborted(fault.kind) } else { reply::not_executed(fault.kind) };
+                let reply =
+                    if exec { reply::exec_aborted(fault.kind) } else { reply::not_executed(fault.kind) };
                 words.extend_from_slice(&reply);
             }
             if queued && matches!(class.kind, Kind::Exec | Kind::Discard) {
@@ -464,7 +465,8 @@ impl Session for RedisSession {
             transaction.abort(fault.kind);
         }
         self.primed = false;
-        let ended = matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed) || self.pinned || self.watching;
+        let ended =
+            matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed) || self.pinned || self.watching;
         refusal.words = (!ended).then(|| words.freeze());
         refusal
     }
@@ -477,7 +479,8 @@ fn log_unknown(frame: &[u8]) {
         static SEEN: std::cell::RefCell<std::collections::HashSet<Rc<str>>> = std::cell::RefCell::default();
     }
     let Some(name) = args(frame).next() else { return };
-    let name: String = name.iter().take(32).map(|byte| char::from(*byte)).filter(char::is_ascii_graphic).collect();
+    let name: String =
+        name.iter().take(32).map(|byte| char::from(*byte)).filter(char::is_ascii_graphic).collect();
     SEEN.with_borrow_mut(|seen| {
         if seen.len() < NAMES_MOST && seen.insert(name.to_ascii_uppercase().into()) {
             tracing::info!(command = %name, "unknown command: treated as a write on a connection of its own");

@@ -163,7 +163,10 @@ impl Connection {
         }
         for mut slot in slots.drain(..) {
             let unsent = slot.start >= written;
-            slot.fail(if unsent { Fault::safe(FaultKind::Connect) } else { Fault::unknown(kind) }, &*self.meter);
+            slot.fail(
+                if unsent { Fault::safe(FaultKind::Connect) } else { Fault::unknown(kind) },
+                &*self.meter,
+            );
         }
         self.out.borrow_mut().clear();
         self.room.notify_waiters();

@@ -106,8 +106,12 @@ impl SessionKey {
             Kind::ClientSetInfo => {
                 args.next();
                 match args.next() {
-                    Some(what) if what.eq_ignore_ascii_case(b"LIB-NAME") => state.lib_name = text(args.next()),
-                    Some(what) if what.eq_ignore_ascii_case(b"LIB-VER") => state.lib_version = text(args.next()),
+                    Some(what) if what.eq_ignore_ascii_case(b"LIB-NAME") => {
+                        state.lib_name = text(args.next())
+                    }
+                    Some(what) if what.eq_ignore_ascii_case(b"LIB-VER") => {
+                        state.lib_version = text(args.next())
+                    }
                     _ => {}
                 }
             }

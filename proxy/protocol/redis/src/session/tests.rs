@@ -1,1 +1,238 @@
+use proptest::prelude::*;
 
+use super::*;
+
+fn frame(args: &[&str]) -> Vec<u8> {
+    let mut out = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        out.extend_from_slice(format!("${}\r\n{arg}\r\n", arg.len()).as_bytes());
+    }
+    out
+}
+
+fn frames(all: &[&[&str]]) -> BytesMut {
+    BytesMut::from(&all.iter().flat_map(|args| frame(args)).collect::<Vec<_>>()[..])
+}
+
+/// Steps until more bytes are needed, playing a server that says `+OK` to everything.
+fn drive(session: &mut RedisSession, input: &mut BytesMut) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        match session.step(input) {
+            Step::Starved => return told,
+            Step::Batch(batch) => {
+                told.push(format!("{:?} {} {:?}", batch.carriage, batch.requests, batch.access));
+                if batch.carriage != Carriage::Shared {
+                    session.replied(&batch, b"+OK\r\n");
+                }
+            }
+            Step::Long(batch) => told.push(format!("long {:?} {:?}", batch.carriage, batch.access)),
+            Step::Piece { last, .. } => told.push(format!("piece {last}")),
+            Step::Answer { reply, close } => {
+                told.push(format!("answer {} {close}", String::from_utf8_lossy(&reply).trim_end()));
+                if close {
+                    return told;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn plain_requests_travel_together_and_a_whole_transaction_with_them() {
+    let mut input = frames(&[
+        &["GET", "a"],
+        &["SET", "a", "1"],
+        &["MULTI"],
+        &["INCR", "a"],
+        &["EXEC"],
+        &["GET", "a"],
+        &["BLPOP", "q", "0"],
+        &["GET", "a"],
+    ]);
+    assert_eq!(
+        drive(&mut RedisSession::default(), &mut input),
+        ["Shared 6 Write", "Blocking 1 Write", "Shared 1 Read"]
+    );
+}
+
+#[test]
+fn a_transaction_that_comes_in_parts_pins_the_session_until_its_end() {
+    let mut session = RedisSession::default();
+    assert_eq!(
+        drive(&mut session, &mut frames(&[&["MULTI"], &["INCR", "a"]])),
+        ["Dedicated 1 Read", "Dedicated 1 Write"]
+    );
+    assert!(session.is_pinned());
+    let Restore::Replay { frames: replay, requests } = session.restore() else { panic!("it can be moved") };
+    assert_eq!((replay, requests), (frames(&[&["MULTI"], &["INCR", "a"]]).freeze(), 2));
+    drive(&mut session, &mut frames(&[&["EXEC"]]));
+    assert!(!session.is_pinned());
+    assert_eq!(drive(&mut session, &mut frames(&[&["GET", "a"]])), ["Shared 1 Read"]);
+}
+
+#[test]
+fn login_changes_the_key_only_when_the_server_accepted_it() {
+    let mut session = RedisSession::default();
+    let fresh = session.key().clone();
+    let mut input = frames(&[&["AUTH", "user", "wrong"]]);
+    let Step::Batch(batch) = session.step(&mut input) else { panic!("a batch") };
+    session.replied(&batch, b"-WRONGPASS invalid\r\n");
+    assert!(*session.key() == fresh);
+    drive(
+        &mut session,
+        &mut frames(&[&["HELLO", "3", "AUTH", "user", "right", "SETNAME", "n"], &["SELECT", "4"]]),
+    );
+    let (preamble, requests) = session.key().preamble();
+    let expected =
+        frames(&[&["AUTH", "user", "right"], &["HELLO", "3"], &["CLIENT", "SETNAME", "n"], &["SELECT", "4"]]);
+    assert_eq!((preamble, requests), (expected.freeze(), 4));
+    assert!(!format!("{:?}", session.key()).contains("right"), "a key never shows a credential");
+    drive(&mut session, &mut frames(&[&["RESET"]]));
+    assert!(*session.key() == fresh);
+}
+
+#[test]
+fn watched_keys_that_were_left_behind_make_the_next_transaction_fail() {
+    let mut session = RedisSession::default();
+    drive(&mut session, &mut frames(&[&["WATCH", "a"]]));
+    let get = Batch {
+        frames: frames(&[&["GET", "a"]]).freeze(),
+        requests: 1,
+        access: Access::Read,
+        carriage: Carriage::Dedicated,
+        quiet: false,
+    };
+    assert_eq!(session.moved(&get), None);
+    assert_eq!(
+        drive(&mut session, &mut frames(&[&["MULTI"], &["SET", "a", "1"], &["EXEC"], &["GET", "a"]])),
+        ["answer +OK false", "answer +QUEUED false", "answer *-1 false", "Shared 1 Read"]
+    );
+}
+
+#[test]
+fn a_command_that_was_not_queued_makes_its_transaction_fail() {
+    let mut session = RedisSession::default();
+    drive(&mut session, &mut frames(&[&["MULTI"]]));
+    let Step::Batch(batch) = session.step(&mut frames(&[&["SET", "a", "1"]])) else { panic!("a batch") };
+    let refusal = session.refuse(&batch, Fault::unknown(FaultKind::Reset), Epoch(3));
+    assert_eq!((refusal.in_doubt, refusal.not_executed), (0, 1), "only EXEC executes");
+    let told = drive(&mut session, &mut frames(&[&["EXEC"]]));
+    assert!(told[0].starts_with("answer -EXECABORT"), "{told:?}");
+}
+
+#[test]
+fn only_writes_of_a_failed_batch_are_in_doubt() {
+    let mut session = RedisSession::default();
+    let Step::Batch(batch) = session.step(&mut frames(&[&["GET", "a"], &["SET", "a", "1"]])) else {
+        panic!("a batch")
+    };
+    let refusal = session.refuse(&batch, Fault::unknown(FaultKind::EpochMoved), Epoch(7));
+    let words = refusal.words.expect("words");
+    assert!(words.starts_with(b"-LOADING "), "{words:?}");
+    assert!(
+        words.ends_with(b"\r\n-FTINDOUBT write may or may not have been applied (epoch 7)\r\n"),
+        "{words:?}"
+    );
+    assert_eq!((refusal.in_doubt, refusal.not_executed), (1, 1));
+}
+
+#[test]
+fn a_long_request_is_streamed_in_pieces_and_the_session_goes_on_behind_it() {
+    let value = "v".repeat(3 * LONG_BYTES);
+    let whole = frame(&["SET", "k", &value]);
+    let mut session = RedisSession::default();
+    let mut input = BytesMut::new();
+    let mut told = Vec::new();
+    for piece in whole.chunks(700_000) {
+        input.extend_from_slice(piece);
+        told.extend(drive(&mut session, &mut input));
+        assert!(input.len() <= LONG_BYTES + 700_000, "no more than one piece above the limit is kept");
+    }
+    assert_eq!(told.first().map(String::as_str), Some("long Dedicated Write"));
+    assert_eq!(told.last().map(String::as_str), Some("piece true"));
+    assert_eq!(drive(&mut session, &mut frames(&[&["GET", "k"]])), ["Shared 1 Read"]);
+}
+
+fn any_request() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop::sample::select(vec![
+        "GET",
+        "set",
+        "MULTI",
+        "EXEC",
+        "DISCARD",
+        "WATCH",
+        "SELECT",
+        "AUTH",
+        "HELLO",
+        "3",
+        "CLIENT",
+        "SETNAME",
+        "BLPOP",
+        "SUBSCRIBE",
+        "QUIT",
+        "RESET",
+        "WAIT",
+        "XREAD",
+        "BLOCK",
+        "NOSUCH",
+        "a",
+        "",
+        "0",
+    ]);
+    let args = prop::collection::vec(word, 1..5);
+    prop_oneof![
+        6 => args.clone().prop_map(|args| frame(&args)),
+        1 => args.prop_map(|args| (args.join(" ") + "\r\n").into_bytes()),
+        1 => prop::collection::vec(any::<u8>(), 0..20),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_cut_anywhere_give_the_same_requests_and_never_panic(
+        requests in prop::collection::vec(any_request(), 0..12),
+        cuts in prop::collection::vec(1_usize..40, 1..20),
+    ) {
+        let whole: Vec<u8> = requests.concat();
+        // What a session makes of a stream may depend on the cuts only in how requests are grouped.
+        let summary = |session: &mut RedisSession, pieces: Vec<&[u8]>| {
+            let (mut input, mut sent, mut answers, mut closed) = (BytesMut::new(), Vec::new(), Vec::new(), false);
+            for piece in pieces {
+                input.extend_from_slice(piece);
+                while !closed {
+                    match session.step(&mut input) {
+                        Step::Starved => break,
+                        Step::Batch(batch) => {
+                            prop_assert!(batch.requests > 0 && !batch.frames.is_empty());
+                            if !batch.quiet {
+                                sent.extend_from_slice(&batch.frames);
+                            }
+                            if batch.carriage != Carriage::Shared {
+                                session.replied(&batch, b"+OK\r\n");
+                            }
+                        }
+                        Step::Answer { reply, close } => {
+                            answers.push(reply);
+                            closed |= close;
+                        }
+                        Step::Long(_) | Step::Piece { .. } => prop_assert!(false, "nothing here is long"),
+                    }
+                }
+            }
+            Ok((sent, answers, closed))
+        };
+        let at_once = summary(&mut RedisSession::default(), vec![&whole])?;
+        let mut pieces = Vec::new();
+        let mut rest = &whole[..];
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, after) = rest.split_at((*cut).min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        prop_assert_eq!(summary(&mut RedisSession::default(), pieces)?, at_once);
+    }
+}

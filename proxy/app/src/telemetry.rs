@@ -1,0 +1,210 @@
+//! Logs, metrics and build information of the process.
+//!
+//! Both the subscriber of `tracing` and the recorder of `metrics` are one to a process, by the design of those crates. So
+//! this is called from the edge, and asking a second time is answered and not refused: several sidecars in one process
+//! (tests, the demo) share them, told apart by the label `store`.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use foretoken_types::LATENCY_BOUNDS_US;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, fmt as text, reload};
+
+/// How often histograms are folded. Between two folds each value takes 8 bytes, so this bounds the memory: 100 000 values
+/// a second are 4 MB.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; in colour on a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logs or metrics are not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter can't be understood.
+    #[error("\"{filter}\" is no log filter: write a level (error, warn, info, debug, trace) or target=level, separated by commas")]
+    Filter {
+        /// As it was given.
+        filter: String,
+        /// Why not.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Somebody else in this process has set up logs.
+    #[error("logs are set up already")]
+    Logs(#[from] TryInitError),
+    /// Somebody else in this process has set up metrics.
+    #[error("metrics are set up already")]
+    Metrics(#[from] BuildError),
+    /// The subscriber is gone.
+    #[error("the log level can't be changed any more")]
+    Reload(#[from] reload::Error),
+}
+
+/// Changes what is logged while the process runs.
+#[derive(Clone)]
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// From now on, logs what `filter` says: a level, or `target=level` pairs separated by commas.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Filter`], and what was logged before goes on; [`TelemetryError::Reload`].
+    pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
+        Ok(self.0.reload(parse(filter)?)?)
+    }
+}
+
+impl fmt::Debug for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogLevel")
+    }
+}
+
+/// Starts writing logs to standard error.
+///
+/// # Errors
+/// [`TelemetryError::Filter`]; [`TelemetryError::Logs`] when this process has logs already.
+pub fn start_logs(format: LogFormat, filter: &str) -> Result<LogLevel, TelemetryError> {
+    let (filter, handle) = reload::Layer::new(parse(filter)?);
+    let subscriber = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Text => {
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let ansi = !plain && std::io::stderr().is_terminal();
+            subscriber.with(text::layer().with_ansi(ansi).with_writer(std::io::stderr)).try_init()?;
+        }
+        LogFormat::Json => {
+            subscriber.with(text::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
+        }
+    }
+    Ok(LogLevel(handle))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    let parsed = filter.parse::<EnvFilter>();
+    parsed.map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
+}
+
+/// Starts counting, or takes part in the counting that this process does already.
+///
+/// # Errors
+/// [`TelemetryError::Metrics`] when another recorder than ours is in place.
+pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let handle = recorder()?.install_recorder()?;
+    metrics::describe_gauge!("foretoken_build_info", "1; the labels say which build this is");
+    let build = Build::this();
+    metrics::gauge!("foretoken_build_info", "version" => build.version, "commit" => build.commit).set(1.0);
+    *installed = Some(handle.clone());
+    Ok(handle)
+}
+
+/// Durations share the buckets of the samples, so that `/metrics` and the health engine tell the same quantiles.
+fn recorder() -> Result<PrometheusBuilder, BuildError> {
+    #[expect(clippy::cast_precision_loss, reason = "the bounds are far below 2^52")]
+    let seconds = LATENCY_BOUNDS_US.map(|us| us as f64 / 1e6);
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
+}
+
+/// Folds histograms from time to time. Never returns; to be run on the control runtime, once a process or more often.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// What this binary was built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Version of the package.
+    pub version: &'static str,
+    /// Commit, from the variable `FORETOKEN_COMMIT` at build time; `unknown` without it.
+    pub commit: &'static str,
+    /// Processor and operating system.
+    pub platform: (&'static str, &'static str),
+}
+
+impl Build {
+    /// The build of this binary.
+    #[must_use]
+    pub const fn this() -> Self {
+        let commit = match option_env!("FORETOKEN_COMMIT") {
+            Some(commit) => commit,
+            None => "unknown",
+        };
+        let platform = (std::env::consts::ARCH, std::env::consts::OS);
+        Self { version: env!("CARGO_PKG_VERSION"), commit, platform }
+    }
+}
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (processor, system) = self.platform;
+        write!(f, "{} (commit {}, {processor}-{system})", self.version, self.commit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_counted_in_the_buckets_of_the_samples() {
+        let recorder = recorder().unwrap().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("foretoken_test_duration_seconds").record(0.0004);
+        });
+        let text = handle.render();
+        for line in [
+            r#"foretoken_test_duration_seconds_bucket{le="0.00005"} 0"#,
+            r#"foretoken_test_duration_seconds_bucket{le="0.0005"} 1"#,
+            r#"foretoken_test_duration_seconds_bucket{le="5"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_process_counts_once_however_often_it_is_asked_to() {
+        start_metrics().unwrap();
+        let text = start_metrics().unwrap().render();
+        let version = format!(r#"version="{}""#, Build::this().version);
+        let line = text.lines().find(|line| line.starts_with("foretoken_build_info{"));
+        assert!(line.is_some_and(|line| line.contains(&version) && line.ends_with(" 1")), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused_and_the_level_can_be_changed() {
+        let level = start_logs(LogFormat::Text, "warn").unwrap();
+        assert!(!tracing::enabled!(tracing::Level::INFO));
+        let refused = level.set("foretoken_app=loud").unwrap_err();
+        assert!(matches!(refused, TelemetryError::Filter { .. }), "{refused}");
+        assert!(!tracing::enabled!(tracing::Level::INFO));
+        level.set("info,foretoken_outbound=debug").unwrap();
+        assert!(tracing::enabled!(tracing::Level::INFO));
+        assert!(matches!(start_logs(LogFormat::Json, "info").unwrap_err(), TelemetryError::Logs(_)));
+    }
+}
