@@ -117,7 +117,7 @@ async fn without_a_lease_nothing_is_sent_and_after_hold_max_the_client_is_told()
     let mut client = connect(&path).await;
     let () = client.set("k", 1).await.expect("writes");
     path.posture(|posture| posture.lease = None);
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let error = client.incr::<_, _, i64>("k", 1).await.expect_err("no right to write");
     assert!(started.elapsed() >= Duration::from_millis(200));
     assert!(error.to_string().contains("not executed"), "{error}");

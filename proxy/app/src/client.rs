@@ -65,7 +65,11 @@ pub enum ClientError {
 
 /// The sidecar's refusal in a line.
 fn said(problem: &Problem) -> String {
-    if problem.detail.is_empty() { problem.title.clone() } else { format!("{}: {}", problem.title, problem.detail) }
+    if problem.detail.is_empty() {
+        problem.title.clone()
+    } else {
+        format!("{}: {}", problem.title, problem.detail)
+    }
 }
 
 impl ClientError {
@@ -73,7 +77,9 @@ impl ClientError {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::NoAnswer { .. } | Self::NoAccess { .. } | Self::Timeout { .. } | Self::Strange { .. } => true,
+            Self::NoAnswer { .. } | Self::NoAccess { .. } | Self::Timeout { .. } | Self::Strange { .. } => {
+                true
+            }
             Self::Problem(_) => false,
         }
     }
@@ -179,7 +185,9 @@ impl Client {
     pub async fn ready(&self) -> Result<Readiness, ClientError> {
         let (status, body) = self.ask(Method::GET, "/ready", Vec::new(), READ_MAX).await?;
         match status {
-            StatusCode::SERVICE_UNAVAILABLE => serde_json::from_slice(&body).map_err(|error| self.strange(error)),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                serde_json::from_slice(&body).map_err(|error| self.strange(error))
+            }
             _ => self.read(status, &body),
         }
     }
@@ -231,7 +239,12 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.host());
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -256,7 +269,11 @@ impl Client {
     }
 
     /// Sends the request and reads the answer, driving the connection at the same time.
-    async fn converse<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError>
+    async fn converse<S>(
+        &self,
+        stream: S,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), ClientError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -290,7 +307,9 @@ fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte))
+            }
             _ => escaped.push_str(&format!("%{byte:02X}")),
         }
     }

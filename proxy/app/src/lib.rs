@@ -1,6 +1,7 @@
 //! Assembles the proxy and drives the control loop.
 #![warn(missing_docs)]
 
+pub mod check;
 pub mod client;
 mod clock;
 pub mod telemetry;

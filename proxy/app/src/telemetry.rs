@@ -33,7 +33,9 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter can't be understood.
-    #[error("\"{filter}\" is no log filter: write a level (error, warn, info, debug, trace) or target=level, separated by commas")]
+    #[error(
+        "\"{filter}\" is no log filter: write a level (error, warn, info, debug, trace) or target=level, separated by commas"
+    )]
     Filter {
         /// As it was given.
         filter: String,
@@ -86,7 +88,9 @@ pub fn start_logs(format: LogFormat, filter: &str) -> Result<LogLevel, Telemetry
             subscriber.with(text::layer().with_ansi(ansi).with_writer(std::io::stderr)).try_init()?;
         }
         LogFormat::Json => {
-            subscriber.with(text::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
+            subscriber
+                .with(text::layer().json().flatten_event(true).with_writer(std::io::stderr))
+                .try_init()?;
         }
     }
     Ok(LogLevel(handle))

@@ -39,7 +39,9 @@ pub enum Error {
 }
 
 /// Makes one store's part of a data thread; where the protocol's type is forgotten.
-pub struct StoreFactory(Box<dyn Fn(&ThreadContext) -> Rc<dyn Serve> + Send + Sync>);
+pub struct StoreFactory(Box<Factory>);
+
+type Factory = dyn Fn(&ThreadContext) -> Rc<dyn Serve> + Send + Sync;
 
 struct ThreadContext {
     number: usize,

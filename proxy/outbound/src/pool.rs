@@ -17,6 +17,8 @@ use crate::view::View;
 /// Most session keys with a shared connection of their own; sessions beyond that get a connection each.
 const SHARED_KEYS_MOST: usize = 256;
 
+/// By endpoint number, epoch and session key.
+type SharedOnes<P> = HashMap<(usize, Epoch, Key<P>), Entry<<P as Protocol>::Upstream>>;
 type Connecting<U> = Shared<LocalBoxFuture<'static, Result<U, Fault>>>;
 
 enum Entry<U> {
@@ -33,7 +35,7 @@ pub(crate) struct Pool<P: Protocol> {
     protocol: Rc<P>,
     endpoints: Vec<Endpoint>,
     view: Rc<View>,
-    shared: RefCell<HashMap<(usize, Epoch, Key<P>), Entry<P::Upstream>>>,
+    shared: RefCell<SharedOnes<P>>,
     /// Every connection that may still be open, so that a fence reaches all of them.
     register: RefCell<Register<P::Upstream>>,
 }

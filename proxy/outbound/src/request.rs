@@ -66,7 +66,7 @@ pub(crate) struct Request<P: Protocol> {
     /// When it came.
     pub(crate) since: BootInstant,
     /// The rest of a request that is too long to be collected.
-    pub(crate) body: Option<Rc<RefCell<ChunkReceiver>>>,
+    pub(crate) body: Option<Rc<Cell<Option<ChunkReceiver>>>>,
 }
 
 impl<P: Protocol> Clone for Request<P> {

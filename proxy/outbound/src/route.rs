@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use foretoken_protocol::{Batch, Carriage, Protocol, Reply, Restore, Retirement, Session, Upstream};
+use foretoken_protocol::{
+    Batch, Carriage, ChunkReceiver, Protocol, Reply, Restore, Retirement, Session, Upstream,
+};
 use foretoken_types::{Epoch, Fault, FaultKind};
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
@@ -180,7 +182,8 @@ async fn over_own<P: Protocol>(
         return Err(Fault::safe(FaultKind::EpochMoved));
     }
     let pending = upstream.send(batch);
-    let reply = match &request.body {
+    let body = request.body.as_ref().and_then(|body| body.take());
+    let reply = match body {
         None => pending.await,
         Some(body) => long(&upstream, pending, body).await,
     };
@@ -233,14 +236,11 @@ async fn replay<P: Protocol>(
 async fn long<U: Upstream>(
     upstream: &U,
     pending: U::Pending,
-    body: &std::cell::RefCell<foretoken_protocol::ChunkReceiver>,
+    mut body: ChunkReceiver,
 ) -> Result<Reply, Fault> {
     let feed = async {
         loop {
-            // Only this future reads the body, so that nobody else borrows it.
-            #[expect(clippy::await_holding_refcell_ref, reason = "one reader")]
-            let piece = body.borrow_mut().next().await;
-            match piece {
+            match body.next().await {
                 Ok(Some(bytes)) => upstream.extend(bytes).await?,
                 Ok(None) => return Ok::<(), Fault>(()),
                 Err(fault) => {
@@ -251,10 +251,9 @@ async fn long<U: Upstream>(
             }
         }
     };
-    let reply = async { pending.await };
-    tokio::pin!(feed, reply);
+    tokio::pin!(feed, pending);
     tokio::select! {
-        fed = &mut feed => { fed?; reply.await }
-        early = &mut reply => early,
+        fed = &mut feed => { fed?; pending.await }
+        early = &mut pending => early,
     }
 }

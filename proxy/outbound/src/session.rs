@@ -3,7 +3,7 @@
 //! A session has one batch under way. While it waits it goes on reading, within a bound, so that it notices a client that
 //! leaves; while a slow client takes its reply nothing more is sent for it.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -209,7 +209,7 @@ fn request<P: Protocol>(
         client: Rc::clone(client),
         target: Target::Open,
         since: store.view.now(),
-        body: body.map(|body| Rc::new(RefCell::new(body))),
+        body: body.map(|body| Rc::new(Cell::new(Some(body)))),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use foretoken_protocol::Dial;
 use foretoken_transport::Connector;

@@ -1,6 +1,8 @@
 //! Servers that are slow, gone, full or not ready.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use foretoken_protocol::Control;
 use foretoken_types::Failure;

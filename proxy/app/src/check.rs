@@ -1,0 +1,227 @@
+//! `foretoken check`: looks each endpoint over and says in plain words what can be promised for the store, and what can't.
+//!
+//! Nothing is changed by it. [`judge`] is a function of what was seen, so that each promise and each refusal has a test.
+
+mod verdict;
+
+use std::fmt;
+
+use foretoken_protocol::{Control, Finding, Preflight, Refused, Severity};
+use foretoken_types::{EndpointId, Failure, Link, Observation, Region, Role, StoreId, Writers};
+use tokio::task::JoinSet;
+
+pub use verdict::{Answer, Promise, judge};
+
+/// One endpoint to look at.
+pub struct Subject {
+    /// Its name, address and place.
+    pub endpoint: Named,
+    /// A connection to it.
+    pub control: Box<dyn Control>,
+}
+
+/// An endpoint as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: EndpointId,
+    /// Its address, without credentials.
+    pub address: String,
+    /// Where it stands.
+    pub region: Option<Region>,
+}
+
+/// What a look at an endpoint brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Which endpoint.
+    pub endpoint: Named,
+    /// What was found, or why nothing was.
+    pub found: Result<Found, Refused>,
+}
+
+/// What was found at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its settings, permissions and so on.
+    pub preflight: Preflight,
+    /// Its role and position.
+    pub observation: Observation,
+}
+
+/// What was declared about a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Its name.
+    pub store: StoreId,
+    /// Who else writes.
+    pub writers: Writers,
+}
+
+/// Everything there is to say about a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreCheck {
+    /// As declared.
+    pub declared: Declared,
+    /// Each endpoint, in the order of the configuration.
+    pub looks: Vec<Look>,
+    /// The endpoint that is the primary, as far as can be told.
+    pub primary: Option<EndpointId>,
+    /// What keeps the store from being managed; empty when it can be.
+    pub blockers: Vec<String>,
+    /// What can be promised and what can't.
+    pub promises: Vec<Promise>,
+}
+
+impl StoreCheck {
+    /// Whether the store can be managed as it is.
+    #[must_use]
+    pub fn is_manageable(&self) -> bool {
+        self.blockers.is_empty()
+    }
+}
+
+/// Looks at every endpoint of a store at the same time, and judges.
+///
+/// # Cancel safety
+/// Cancel safe: nothing is changed.
+pub async fn check_store(declared: Declared, subjects: Vec<Subject>) -> StoreCheck {
+    let mut looks: Vec<Look> = Vec::new();
+    let mut tasks = JoinSet::new();
+    for (place, subject) in subjects.into_iter().enumerate() {
+        // Stands until the look is over, and stays if its task does not come back.
+        let lost = Refused::new(Failure::Other, "the look at it was broken off");
+        looks.push(Look { endpoint: subject.endpoint, found: Err(lost) });
+        let mut control = subject.control;
+        tasks.spawn(async move { (place, look(control.as_mut()).await) });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Ok((place, found)) = ended {
+            looks[place].found = found;
+        }
+    }
+    judge(declared, looks)
+}
+
+async fn look(control: &mut dyn Control) -> Result<Found, Refused> {
+    let preflight = control.preflight().await?;
+    let observation = control.observe(true).await?;
+    Ok(Found { preflight, observation })
+}
+
+impl fmt::Display for StoreCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let writers = match self.declared.writers {
+            Writers::Others => "others",
+            Writers::ThisSidecar => "this-sidecar",
+        };
+        writeln!(f, "store {} (writers = \"{writers}\")", self.declared.store)?;
+        for look in &self.looks {
+            let Named { name, address, region } = &look.endpoint;
+            write!(f, "\n  {name}  {address}")?;
+            match region {
+                Some(region) => writeln!(f, "  in {region}")?,
+                None => writeln!(f)?,
+            }
+            match &look.found {
+                Ok(found) => write_found(f, found)?,
+                Err(refused) => row(f, "FAIL", "connect", &trouble(refused))?,
+            }
+        }
+        writeln!(f, "\n  mirroring and fences")?;
+        row(
+            f,
+            "-",
+            "mirroring",
+            "native REPLICAOF, asynchronous: a write is acknowledged before a mirror has it",
+        )?;
+        row(
+            f,
+            "yes",
+            "F1 sidecar",
+            "this sidecar acknowledges nothing without a lease of the current epoch",
+        )?;
+        row(
+            f,
+            "no",
+            "F2 gate",
+            "nothing stands in front of the store: who bypasses this sidecar is not stopped",
+        )?;
+        row(
+            f,
+            "no",
+            "F3 users",
+            "clients log in as themselves (passthrough), so there is no user per epoch to take away",
+        )?;
+        writeln!(f, "\n  what can be promised")?;
+        for promise in &self.promises {
+            row(f, promise.answer.as_str(), promise.what, &promise.because)?;
+        }
+        if self.is_manageable() {
+            writeln!(f, "\n  this store can be managed")
+        } else {
+            writeln!(f, "\n  this store can't be managed as it is:")?;
+            self.blockers.iter().try_for_each(|blocker| writeln!(f, "    - {blocker}"))
+        }
+    }
+}
+
+/// The columns are as wide as the longest mark and the longest name of a setting.
+fn row(f: &mut fmt::Formatter<'_>, mark: &str, what: &str, detail: &str) -> fmt::Result {
+    writeln!(f, "    {mark:<5} {what:<24} {detail}")
+}
+
+fn write_found(f: &mut fmt::Formatter<'_>, found: &Found) -> fmt::Result {
+    for Finding { severity, what, detail } in &found.preflight.findings {
+        let mark = match severity {
+            Severity::Good => "ok",
+            Severity::Warning => "warn",
+            Severity::Blocker => "BLOCK",
+        };
+        row(f, mark, what, detail)?;
+    }
+    let observation = &found.observation;
+    let role = match &observation.role {
+        Role::Primary if observation.writable => "primary, takes writes".to_owned(),
+        Role::Primary => "primary, refuses writes now".to_owned(),
+        Role::Mirror { of, link } => {
+            let of = of.as_ref().map_or("a server that is not configured", |of| of.as_str());
+            let link = match link {
+                Link::Up { .. } => "link up",
+                Link::Synchronizing => "receiving a full copy",
+                Link::Down => "link down",
+            };
+            format!("mirror of {of}, {link}")
+        }
+    };
+    let position = observation.position.0;
+    row(
+        f,
+        "-",
+        "now",
+        &format!("{role}; position {position}, {} replica(s) attached", observation.replicas),
+    )?;
+    if let Some(epoch) = observation.marker {
+        row(f, "-", "epoch marker", &format!("epoch {epoch}: a sidecar has managed this store before"))?;
+    }
+    if let Some(owner) = &observation.owner {
+        let detail = format!("sidecar {} is in charge now; another one follows it", owner.instance);
+        row(f, "-", "owner record", &detail)?;
+    }
+    Ok(())
+}
+
+/// Why an endpoint could not be asked, with what to do.
+fn trouble(refused: &Refused) -> String {
+    let remedy = match refused.failure {
+        Failure::Refused => "nobody listens there: start the server, or correct the address",
+        Failure::Timeout => "no answer in time: see that it is up and that no firewall is between",
+        Failure::NotServing => "it is up and does not serve: wait, or see its log",
+        Failure::Credentials => "correct the user and the password file, or grant what is missing",
+        Failure::Other => "correct what it says",
+    };
+    format!("{} ({remedy})", refused.detail)
+}
+
+#[cfg(test)]
+mod tests;

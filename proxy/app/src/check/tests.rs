@@ -1,0 +1,179 @@
+//! Each promise and each refusal, from looks that are written down.
+
+use std::time::Duration;
+
+use foretoken_types::{Epoch, Persistence, Position};
+
+use super::*;
+
+fn observation(role: Role) -> Observation {
+    Observation {
+        writable: role == Role::Primary,
+        role,
+        run_id: "r".into(),
+        history: "h".into(),
+        previous_history: None,
+        position: Position(1000),
+        loading: false,
+        persistence: Persistence::Log,
+        replicas: 0,
+        marker: None,
+        owner: None,
+        followers: 0,
+        managed_by: None,
+    }
+}
+
+fn look(name: &str, role: Role) -> Look {
+    let finding = Finding { severity: Severity::Good, what: "permissions", detail: "complete".into() };
+    let preflight =
+        Preflight { server: "redis 7.0.15".into(), version: vec![7, 0, 15], findings: vec![finding] };
+    let endpoint =
+        Named { name: name.into(), address: format!("{name}.example:6379"), region: Some("north".into()) };
+    Look { endpoint, found: Ok(Found { preflight, observation: observation(role) }) }
+}
+
+fn mirror(of: &str) -> Role {
+    Role::Mirror { of: Some(of.into()), link: Link::Up { silent_for: Duration::ZERO } }
+}
+
+fn found(look: &mut Look) -> &mut Found {
+    look.found.as_mut().unwrap()
+}
+
+fn judged(writers: Writers, looks: Vec<Look>) -> StoreCheck {
+    judge(Declared { store: "cart".into(), writers }, looks)
+}
+
+fn answers(check: &StoreCheck) -> Vec<(&'static str, Answer)> {
+    check.promises.iter().map(|promise| (promise.what, promise.answer)).collect()
+}
+
+fn because<'a>(check: &'a StoreCheck, what: &str) -> &'a str {
+    &check.promises.iter().find(|promise| promise.what == what).unwrap().because
+}
+
+#[test]
+fn a_sole_writer_with_a_mirror_gets_every_promise_that_asynchronous_mirroring_allows() {
+    let mut b = look("b", mirror("a"));
+    found(&mut b).observation.position = Position(958);
+    let check = judged(Writers::ThisSidecar, vec![look("a", Role::Primary), b]);
+    assert!(check.is_manageable(), "{check}");
+    assert_eq!(check.primary, Some("a".into()));
+    assert_eq!(
+        answers(&check),
+        [
+            ("planned switchover", Answer::Yes),
+            ("automatic failover", Answer::Yes),
+            ("no loss in a crash", Answer::Partly),
+            ("no two primaries", Answer::Yes),
+        ]
+    );
+    assert!(because(&check, "no loss in a crash").contains("42 bytes behind"), "{check}");
+}
+
+#[test]
+fn where_others_write_too_no_failover_is_automatic() {
+    let check = judged(Writers::Others, vec![look("a", Role::Primary), look("b", mirror("a"))]);
+    assert!(check.is_manageable());
+    assert_eq!(
+        answers(&check)[..2],
+        [("planned switchover", Answer::Yes), ("automatic failover", Answer::No)]
+    );
+    assert!(because(&check, "automatic failover").contains("this-sidecar"), "{check}");
+}
+
+#[test]
+fn a_registered_follower_rules_out_an_automatic_failover() {
+    let mut a = look("a", Role::Primary);
+    found(&mut a).observation.followers = 1;
+    let check = judged(Writers::ThisSidecar, vec![a, look("b", mirror("a"))]);
+    assert_eq!(answers(&check)[1], ("automatic failover", Answer::No));
+}
+
+#[test]
+fn a_mirror_that_could_not_take_over_is_named_with_its_reason() {
+    let mut old = look("b", mirror("a"));
+    found(&mut old).preflight.version = vec![6, 2, 7];
+    let mut loading = look("b", mirror("a"));
+    found(&mut loading).observation.loading = true;
+    let linked = |link| look("b", Role::Mirror { of: Some("a".into()), link });
+    for (b, reason) in [
+        (look("b", Role::Primary), "b copies nobody yet"),
+        (look("b", mirror("c")), "b copies c and not a"),
+        (look("b", Role::Mirror { of: None, link: Link::Down }), "b copies a server that is not configured"),
+        (linked(Link::Synchronizing), "b is receiving its first copy"),
+        (linked(Link::Down), "b has no link to a"),
+        (loading, "b is loading"),
+        (old, "b is older than the primary"),
+    ] {
+        let check = judged(Writers::ThisSidecar, vec![look("a", Role::Primary), b]);
+        assert_eq!(answers(&check)[0], ("planned switchover", Answer::No), "{reason}");
+        assert!(because(&check, "planned switchover").contains(reason), "{check}");
+        assert_eq!(
+            answers(&check)[1..3],
+            [("automatic failover", Answer::No), ("no loss in a crash", Answer::No)]
+        );
+    }
+    let alone = judged(Writers::ThisSidecar, vec![look("a", Role::Primary)]);
+    assert_eq!(because(&alone, "planned switchover"), "no mirror is configured");
+}
+
+#[test]
+fn what_blocks_one_endpoint_blocks_the_store() {
+    let mut a = look("a", Role::Primary);
+    let finding = Finding { severity: Severity::Blocker, what: "persistence", detail: "none".into() };
+    found(&mut a).preflight.findings.push(finding);
+    let check = judged(Writers::ThisSidecar, vec![a, look("b", mirror("a"))]);
+    assert_eq!(check.blockers, ["a: persistence: none"]);
+    assert_eq!(answers(&check)[0], ("planned switchover", Answer::No));
+
+    let mut b = look("b", mirror("a"));
+    b.found = Err(Refused::new(Failure::Refused, "connection refused"));
+    let check = judged(Writers::ThisSidecar, vec![look("a", Role::Primary), b]);
+    assert!(check.blockers[0].contains("nobody listens there"), "{check}");
+
+    let mut b = look("b", mirror("a"));
+    found(&mut b).observation.managed_by = Some("a provider".into());
+    let check = judged(Writers::ThisSidecar, vec![look("a", Role::Primary), b]);
+    assert_eq!(check.blockers, ["b is managed by a provider: it is followed, not managed"]);
+}
+
+#[test]
+fn the_primary_is_the_one_of_the_greatest_epoch() {
+    let at = |name, epoch: Option<u64>| {
+        let mut look = look(name, Role::Primary);
+        found(&mut look).observation.marker = epoch.map(Epoch);
+        look
+    };
+    let check = judged(Writers::Others, vec![at("a", None), at("b", Some(3))]);
+    assert_eq!((check.primary.clone(), check.blockers.len()), (Some("b".into()), 0));
+    let check = judged(Writers::Others, vec![at("a", None), at("b", None)]);
+    assert_eq!((check.primary.clone(), check.blockers.len()), (Some("a".into()), 0));
+    let check = judged(Writers::Others, vec![at("a", Some(2)), at("b", Some(3))]);
+    assert_eq!(check.primary, Some("b".into()));
+    assert!(check.blockers[0].starts_with("a and b each say"), "{check}");
+    let check = judged(Writers::Others, vec![look("a", mirror("b")), look("b", mirror("a"))]);
+    assert_eq!((check.primary.clone(), check.blockers.len(), check.promises.len()), (None, 1, 0));
+}
+
+#[test]
+fn the_text_shows_endpoints_fences_and_promises() {
+    let mut c = look("c", mirror("a"));
+    c.found = Err(Refused::new(Failure::Timeout, "no answer within 1s"));
+    let check = judged(Writers::Others, vec![look("a", Role::Primary), look("b", mirror("a")), c]);
+    let text = check.to_string();
+    for line in [
+        "store cart (writers = \"others\")",
+        "  a  a.example:6379  in north",
+        "    ok    permissions              complete",
+        "    -     now                      primary, takes writes; position 1000, 0 replica(s) attached",
+        "    -     now                      mirror of a, link up; position 1000, 0 replica(s) attached",
+        "    FAIL  connect                  no answer within 1s (no answer in time: see that it is up and that no firewall is between)",
+        "    no    F2 gate                  nothing stands in front of the store: who bypasses this sidecar is not stopped",
+        "    no    planned switchover       the store can't be managed, see below",
+        "  this store can't be managed as it is:",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+    }
+}

@@ -1,0 +1,251 @@
+//! What follows from the looks.
+
+use std::cmp::Reverse;
+
+use foretoken_protocol::Severity;
+use foretoken_types::{EndpointId, Link, Role, Writers};
+
+use super::{Declared, Found, Look, StoreCheck, trouble};
+
+/// Whether something can be promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It can.
+    Yes,
+    /// It can't.
+    No,
+    /// It can, with the limit that is said.
+    Partly,
+}
+
+impl Answer {
+    /// In a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Partly => "part",
+        }
+    }
+}
+
+/// Something that a user may count on, or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// What.
+    pub what: &'static str,
+    /// Whether.
+    pub answer: Answer,
+    /// Why, in a sentence.
+    pub because: String,
+}
+
+/// Judges a store by what was seen of it.
+#[must_use]
+pub fn judge(declared: Declared, looks: Vec<Look>) -> StoreCheck {
+    let primary = primary(&looks);
+    let blockers = blockers(&looks, primary);
+    let promises = match primary {
+        Some((name, found)) => promises(&declared, &looks, name, found, &blockers),
+        None => Vec::new(),
+    };
+    let primary = primary.map(|(name, _)| name.clone());
+    StoreCheck { declared, primary, blockers, promises, looks }
+}
+
+/// The endpoint that says it is the primary; of several the one with the greatest epoch marker, then the first.
+fn primary(looks: &[Look]) -> Option<(&EndpointId, &Found)> {
+    let seen = looks.iter().filter_map(|look| Some((&look.endpoint.name, look.found.as_ref().ok()?)));
+    seen.filter(|(_, found)| found.observation.role == Role::Primary)
+        .min_by_key(|(_, found)| Reverse(found.observation.marker))
+}
+
+fn blockers(looks: &[Look], primary: Option<(&EndpointId, &Found)>) -> Vec<String> {
+    let mut blockers = Vec::new();
+    for look in looks {
+        let name = &look.endpoint.name;
+        match &look.found {
+            Err(refused) => blockers.push(format!("{name} could not be looked at: {}", trouble(refused))),
+            Ok(found) => {
+                let blocking = found.preflight.findings.iter().filter(|f| f.severity == Severity::Blocker);
+                blockers
+                    .extend(blocking.map(|finding| format!("{name}: {}: {}", finding.what, finding.detail)));
+                // A provider or a newer kind of management that no finding speaks of.
+                let told = found.preflight.findings.iter().any(|f| f.what == "management");
+                if let Some(by) = found.observation.managed_by.as_ref().filter(|_| !told) {
+                    blockers.push(format!("{name} is managed by {by}: it is followed, not managed"));
+                }
+            }
+        }
+    }
+    if primary.is_none() {
+        blockers.push("no endpoint is a primary: promote one (REPLICAOF NO ONE)".to_owned());
+    }
+    let rivals: Vec<_> = looks
+        .iter()
+        .filter(|look| look.found.as_ref().is_ok_and(is_rival))
+        .map(|look| look.endpoint.name.as_str())
+        .collect();
+    if rivals.len() > 1 {
+        blockers.push(format!(
+            "{} each say that they are the primary and each carry an epoch marker: see which one has the writes that count, \
+             and make the others its mirrors (REPLICAOF)",
+            rivals.join(" and ")
+        ));
+    }
+    blockers
+}
+
+/// A primary that a sidecar has managed: two of these are two histories.
+fn is_rival(found: &Found) -> bool {
+    found.observation.role == Role::Primary && found.observation.marker.is_some()
+}
+
+/// Why a mirror could not take over now; `None` when it could.
+fn why_not(primary: &EndpointId, above: &Found, found: &Found) -> Option<String> {
+    let Role::Mirror { of, link } = &found.observation.role else {
+        return Some(format!(
+            "copies nobody yet: it must become a mirror of {primary}, which replaces its data"
+        ));
+    };
+    if of.as_ref() != Some(primary) {
+        let of = of.as_ref().map_or("a server that is not configured", EndpointId::as_str);
+        return Some(format!("copies {of} and not {primary}"));
+    }
+    if found.observation.loading {
+        return Some("is loading its data".to_owned());
+    }
+    match link {
+        Link::Up { .. } => {}
+        Link::Synchronizing => return Some("is receiving its first copy".to_owned()),
+        Link::Down => return Some(format!("has no link to {primary}")),
+    }
+    if found.preflight.version < above.preflight.version {
+        let (mine, theirs) = (&found.preflight.server, &above.preflight.server);
+        return Some(format!(
+            "is older than the primary ({mine}, {theirs}): it could not read what that writes"
+        ));
+    }
+    let blocked = found.preflight.findings.iter().any(|finding| finding.severity == Severity::Blocker);
+    blocked.then(|| "has a blocker, see above".to_owned())
+}
+
+fn promises(
+    declared: &Declared,
+    looks: &[Look],
+    primary: &EndpointId,
+    above: &Found,
+    blockers: &[String],
+) -> Vec<Promise> {
+    let mut able = Vec::new();
+    let mut unable = Vec::new();
+    let mut lag_bytes = 0;
+    for look in looks.iter().filter(|look| look.endpoint.name != *primary) {
+        let name = look.endpoint.name.as_str();
+        match &look.found {
+            Ok(found) => match why_not(primary, above, found) {
+                None => {
+                    able.push(name);
+                    lag_bytes =
+                        lag_bytes.max(found.observation.position.lag_behind(above.observation.position));
+                }
+                Some(why) => unable.push(format!("{name} {why}")),
+            },
+            Err(_) => unable.push(format!("{name} could not be looked at")),
+        }
+    }
+    let obstacle = if !able.is_empty() {
+        (!blockers.is_empty()).then(|| "the store can't be managed, see below".to_owned())
+    } else if unable.is_empty() {
+        Some("no mirror is configured".to_owned())
+    } else {
+        Some(format!("no mirror could take over now: {}", unable.join("; ")))
+    };
+    let able = able.join(" or ");
+    vec![
+        planned(declared.writers, obstacle.as_deref(), &able),
+        automatic(declared.writers, obstacle.as_deref(), &able, followers(looks)),
+        loss(lag_bytes, obstacle.is_some()),
+        split(declared.writers),
+    ]
+}
+
+/// Other sidecars that are registered as followers of the store.
+fn followers(looks: &[Look]) -> u32 {
+    looks
+        .iter()
+        .filter_map(|look| look.found.as_ref().ok())
+        .map(|found| found.observation.followers)
+        .max()
+        .unwrap_or(0)
+}
+
+fn planned(writers: Writers, obstacle: Option<&str>, able: &str) -> Promise {
+    let (answer, because) = match (obstacle, writers) {
+        (Some(why), _) => (Answer::No, why.to_owned()),
+        (None, Writers::ThisSidecar) => (
+            Answer::Yes,
+            format!(
+                "to {able}: writes wait until the mirror has everything, so no acknowledged write is lost"
+            ),
+        ),
+        (None, Writers::Others) => (
+            Answer::Yes,
+            format!(
+                "to {able}: writes wait until the mirror has everything, so no acknowledged write is lost; clients that \
+                 bypass this sidecar are paused meanwhile and then disconnected from the old primary"
+            ),
+        ),
+    };
+    Promise { what: "planned switchover", answer, because }
+}
+
+fn automatic(writers: Writers, obstacle: Option<&str>, able: &str, followers: u32) -> Promise {
+    let (answer, because) = match (obstacle, writers) {
+        (_, Writers::Others) => (
+            Answer::No,
+            "writers = \"others\" says that other clients may write past this sidecar, and nothing would stop them at the \
+             old primary; if all of them come through here, declare writers = \"this-sidecar\" (--sole-writer)"
+                .to_owned(),
+        ),
+        (Some(why), Writers::ThisSidecar) => (Answer::No, why.to_owned()),
+        (None, Writers::ThisSidecar) if followers > 0 => (
+            Answer::No,
+            format!("{followers} other sidecar(s) are registered at the store: it has more than one way in"),
+        ),
+        (None, Writers::ThisSidecar) => (
+            Answer::Yes,
+            format!("to {able}, once the primary is confirmed down and the leases of its epoch have ended"),
+        ),
+    };
+    Promise { what: "automatic failover", answer, because }
+}
+
+fn loss(lag_bytes: u64, obstacle: bool) -> Promise {
+    let because = if obstacle {
+        "without a mirror that keeps up, what the primary has lost is lost".to_owned()
+    } else {
+        format!(
+            "mirroring is asynchronous: when the primary is lost, acknowledged writes that no mirror had yet are lost \
+             (mirrors are {lag_bytes} bytes behind now); always the last ones, never one out of the middle"
+        )
+    };
+    let answer = if obstacle { Answer::No } else { Answer::Partly };
+    Promise { what: "no loss in a crash", answer, because }
+}
+
+fn split(writers: Writers) -> Promise {
+    let (answer, because) = match writers {
+        Writers::ThisSidecar => (
+            Answer::Yes,
+            "an old primary that comes back may execute what was sent to it before, but nothing of that is acknowledged",
+        ),
+        Writers::Others => (
+            Answer::Partly,
+            "nothing that an old primary executes is acknowledged through this sidecar; clients that bypass it are not \
+             stopped",
+        ),
+    };
+    Promise { what: "no two primaries", answer, because: because.to_owned() }
+}
