@@ -2,3 +2,5 @@
 
 pub use foretoken_app as app;
 pub use foretoken_config as config;
+#[cfg(feature = "demo")]
+pub use foretoken_demo as demo;

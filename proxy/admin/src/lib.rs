@@ -13,11 +13,22 @@
 //! What this crate is *not* for: deciding anything. It asks a [`Stores`], which the control loop implements, and it never
 //! sees the data path:
 //!
-//! ```ignore
+//! ```no_run
+//! # use std::{path::Path, sync::Arc};
+//! # use foretoken_admin::{Listeners, Params, Secret, Stores, serve};
+//! # async fn example(
+//! #     state_dir: &Path,
+//! #     stores: Arc<dyn Stores>,
+//! #     prometheus: metrics_exporter_prometheus::PrometheusHandle,
+//! #     shutdown: impl Future<Output = ()>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let unix = tokio::net::UnixListener::bind(state_dir.join("admin.sock"))?; // and mode 0600
 //! let secret = Secret::load_or_create(&state_dir.join("admin.secret"))?;
 //! let listeners = Listeners { unix: Some(unix), tcp: None };
 //! let params = Params { secret: Some(secret), open: false };
 //! serve(listeners, params, stores, prometheus, shutdown).await;
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! It promises bounds: 64 connections a listener, 16 KiB a body, 5 s for a request's head, 30 s for an answer.

@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use foretoken_admin::model;
 use foretoken_admin::model::{Problem, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
 use foretoken_admin::{Secret, SecretError};
-use foretoken_types::{Address, StoreId};
+pub use foretoken_types::{Address, EndpointId, StoreId};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod client;
 mod clock;
+pub mod show;
 pub mod telemetry;
 
 pub use clock::BootClock;

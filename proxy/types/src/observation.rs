@@ -75,6 +75,8 @@ pub struct Observation {
     pub loading: bool,
     /// What it keeps over a restart.
     pub persistence: Persistence,
+    /// Keys that it holds, in all databases.
+    pub keys: u64,
     /// Replicas attached to it.
     pub replicas: u32,
     /// Epoch of the marker key, if there is one.

@@ -19,6 +19,7 @@ fn observation(role: Role) -> Observation {
         replicas: 0,
         marker: None,
         owner: None,
+        keys: 0,
         followers: 0,
         managed_by: None,
     }
@@ -66,7 +67,7 @@ fn a_sole_writer_with_a_mirror_gets_every_promise_that_asynchronous_mirroring_al
             ("planned switchover", Answer::Yes),
             ("automatic failover", Answer::Yes),
             ("no loss in a crash", Answer::Partly),
-            ("no two primaries", Answer::Yes),
+            ("one primary at a time", Answer::Yes),
         ]
     );
     assert!(because(&check, "no loss in a crash").contains("42 bytes behind"), "{check}");

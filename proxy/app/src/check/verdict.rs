@@ -247,5 +247,5 @@ fn split(writers: Writers) -> Promise {
              stopped",
         ),
     };
-    Promise { what: "no two primaries", answer, because: because.to_owned() }
+    Promise { what: "one primary at a time", answer, because: because.to_owned() }
 }

@@ -10,6 +10,10 @@ use foretoken_types::{Capacity, EndpointId, Failure, Link, Position, Role};
 #[derive(Debug, Default)]
 pub(super) struct Info(HashMap<String, String>);
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Info {
     /// Adds the fields of a section's text.
     pub(super) fn add(&mut self, text: &str) {
@@ -23,6 +27,12 @@ impl Info {
     /// A field's text.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
+    }
+
+    /// Keys in all databases: lines such as `db0:keys=12,expires=0,avg_ttl=0`.
+    pub(super) fn keys(&self) -> u64 {
+        let databases = self.0.iter().filter(|(name, _)| name.strip_prefix("db").is_some_and(is_number));
+        databases.filter_map(|(_, text)| text.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok()).sum()
     }
 
     /// A field's number.

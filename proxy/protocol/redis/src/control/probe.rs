@@ -87,6 +87,7 @@ pub(super) async fn observe(
         .command("INFO", &["server"])
         .command("INFO", &["replication"])
         .command("INFO", &["persistence"])
+        .command("INFO", &["keyspace"])
         .command("PUBSUB NUMSUB", &[SENTINEL_CHANNEL])
         .command("GET", &[&keys.epoch])
         .command("GET", &[&keys.owner])
@@ -95,7 +96,7 @@ pub(super) async fn observe(
         .command_if(ask_save, "CONFIG GET", &["save"]);
     let mut replies = client.ask(&pipeline).await?;
 
-    let info = read_info(&mut replies, 3)?;
+    let info = read_info(&mut replies, 4)?;
     let sentinels = replies.take()?.value.items().get(1).and_then(Value::number).unwrap_or(0);
     let epoch = replies.take()?;
     let loading =
@@ -119,6 +120,7 @@ pub(super) async fn observe(
         writable,
         loading,
         persistence: persistence(&info, scheduled),
+        keys: info.keys(),
         replicas: info.number("connected_slaves").unwrap_or(0),
         marker: epoch.and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch),
         owner: owner.map(|id| OwnerClaim { instance: InstanceId::new(id) }),

@@ -1,0 +1,117 @@
+//! What is known of each endpoint.
+
+use std::time::Duration;
+
+use foretoken_types::{BootInstant, EndpointId, Failure, Link, Observation, Role};
+
+use crate::{Lag, Verdict};
+
+/// The last successful look.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) found: Observation,
+    pub(crate) asked: BootInstant,
+    pub(crate) probed: bool,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) id: EndpointId,
+    pub(crate) look: Option<Look>,
+    /// When the last attempt to look began, be it a success or not.
+    pub(crate) tried: Option<BootInstant>,
+    /// Why the last attempt failed.
+    pub(crate) failed: Option<Failure>,
+    pub(crate) verdict: Verdict,
+    pub(crate) why: String,
+    pub(crate) version: Vec<u64>,
+    /// When it was found to hold no data.
+    pub(crate) empty_at: Option<BootInstant>,
+    pub(crate) blockers: Vec<String>,
+    pub(crate) lag: Lag,
+    /// When its role was last changed by us: looks that began before tell nothing.
+    pub(crate) changed: Option<BootInstant>,
+    /// Repairs wait until then.
+    pub(crate) repair_at: BootInstant,
+    /// Why it is left as it is, though it should be a mirror of the primary.
+    pub(crate) note: Option<String>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(id: EndpointId) -> Self {
+        Self {
+            id,
+            look: None,
+            tried: None,
+            failed: None,
+            verdict: Verdict::Unknown,
+            why: String::new(),
+            version: Vec::new(),
+            empty_at: None,
+            blockers: Vec::new(),
+            lag: Lag::default(),
+            changed: None,
+            repair_at: BootInstant::default(),
+            note: None,
+        }
+    }
+
+    /// Takes over what a look brought. An older one than the last, or one that may have missed a change, is dropped.
+    pub(crate) fn learn(&mut self, asked: BootInstant, probed: bool, found: Result<Observation, Failure>) {
+        if self.changed.is_some_and(|changed| asked < changed) || self.tried.is_some_and(|tried| asked < tried) {
+            return;
+        }
+        self.tried = Some(asked);
+        match found {
+            Ok(found) => {
+                self.failed = None;
+                self.look = Some(Look { found, asked, probed });
+            }
+            Err(failure) => self.failed = Some(failure),
+        }
+    }
+
+    /// Its role was changed: what was known of it is the past.
+    pub(crate) fn forget(&mut self, now: BootInstant) {
+        self.changed = Some(now);
+        self.look = None;
+        self.tried = None;
+    }
+
+    /// What it is now, as far as a recent look can tell.
+    pub(crate) fn fresh(&self, now: BootInstant, within: Duration) -> Option<&Observation> {
+        let look = self.look.as_ref()?;
+        (self.failed.is_none() && now.since(look.asked) <= within).then_some(&look.found)
+    }
+
+    /// What a look that began at `since` or later found.
+    pub(crate) fn seen_since(&self, since: BootInstant) -> Option<&Observation> {
+        let look = self.look.as_ref()?;
+        (self.failed.is_none() && look.asked >= since).then_some(&look.found)
+    }
+
+    /// Whether it has been asked since, answered or not.
+    pub(crate) fn tried_since(&self, since: BootInstant) -> bool {
+        self.tried.is_some_and(|tried| tried >= since)
+    }
+
+    /// Whether nothing speaks against its health.
+    pub(crate) const fn is_well(&self) -> bool {
+        matches!(self.verdict, Verdict::Up | Verdict::Unknown)
+    }
+}
+
+pub(crate) fn is_primary(found: &Observation) -> bool {
+    found.role == Role::Primary
+}
+
+/// Whether `found` is a mirror of `of` with its link up.
+pub(crate) fn is_linked(found: &Observation, of: &EndpointId) -> bool {
+    matches!(&found.role, Role::Mirror { of: Some(copied), link: Link::Up { .. } } if copied == of)
+}
+
+/// Whether `found` is a mirror whose data is whole.
+pub(crate) fn is_whole_mirror(found: &Observation) -> bool {
+    !found.loading && matches!(&found.role, Role::Mirror { link, .. } if *link != Link::Synchronizing)
+}

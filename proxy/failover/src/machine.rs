@@ -1,0 +1,670 @@
+//! The machine: what it knows, how it takes events in, and the loop that turns them into effects.
+//!
+//! Events only add to what is known ([`Machine::take_in`]); decisions are made afterwards, from all that is known
+//! ([`Machine::advance`]), so it does not matter in which order two pieces of news arrive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use foretoken_types::{
+    Authority, BootInstant, EndpointId, Epoch, Hold, HoldScope, Lease, Observation, Operation, Position, Posture,
+    Role, StoreState,
+};
+
+use crate::effect::{Change, ChangeKind, Check, Effect, Order, Outcome, Step};
+use crate::endpoints::Endpoint;
+use crate::event::{Answer, Event, Rejection, SaveFailure};
+use crate::invariants::{Facts, Invariants};
+use crate::ownership::Ownership;
+use crate::planned::Planned;
+use crate::reactive::{Down, Suspected};
+use crate::record::Record;
+use crate::start::{Resolve, Start};
+use crate::take::Take;
+use crate::{Params, repair};
+
+/// The state machine of one store.
+#[derive(Debug)]
+pub struct Machine {
+    pub(crate) params: Params,
+    pub(crate) now: BootInstant,
+    started: Option<BootInstant>,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) registry: Registry,
+    pub(crate) posture: Posture,
+    pub(crate) phase: Phase,
+    pub(crate) ownership: Ownership,
+    /// When the last lease was granted.
+    pub(crate) last_grant: Option<BootInstant>,
+    /// Data threads that obey the hold in force.
+    held: BTreeSet<usize>,
+    /// When the hold in force began.
+    pub(crate) held_since: Option<BootInstant>,
+    /// Who the primary is, by the names that it gave itself when it was taken.
+    pub(crate) identity: Option<Identity>,
+    /// The primary's last position, for what is lost when it is.
+    pub(crate) last_position: Option<Position>,
+    /// The change of primary that is under way.
+    pub(crate) plan: Option<Plan>,
+    /// Why the store is not served, or not as it should be.
+    pub(crate) reason: Option<String>,
+    pub(crate) sent: BTreeMap<Operation, Sent>,
+    pub(crate) loss_published: Option<Epoch>,
+    pub(crate) mark_at: BootInstant,
+    operations: u64,
+    plans: u64,
+    turned: bool,
+    pub(crate) out: Vec<Effect>,
+    invariants: Invariants,
+}
+
+/// What is known of the registry.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    /// Whether it was read.
+    pub(crate) loaded: bool,
+    /// What it holds.
+    pub(crate) record: Option<Record>,
+    /// What is being saved.
+    saving: Option<(Operation, Record)>,
+    /// No save before that: the last one failed.
+    retry_at: BootInstant,
+    /// Why it failed.
+    pub(crate) trouble: Option<String>,
+}
+
+/// Names that change when a server's data may have changed behind our back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) run_id: String,
+    pub(crate) history: String,
+}
+
+impl Identity {
+    pub(crate) fn of(found: &Observation) -> Self {
+        Self { run_id: found.run_id.clone(), history: found.history.clone() }
+    }
+}
+
+/// An order that was not answered yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) order: Order,
+    pub(crate) at: BootInstant,
+}
+
+/// What is being done.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Finding out who is primary.
+    Start(Start),
+    /// Ending a switchover that was broken off.
+    Resolve(Resolve),
+    /// Putting a primary in charge: registry, marker.
+    Take(Take),
+    /// The primary serves.
+    Serving,
+    /// The primary is suspected.
+    Suspected(Suspected),
+    /// Roles were changed by somebody else: letting requests wait, to find out anew.
+    Moving,
+    /// A planned switchover.
+    Planned(Planned),
+    /// The primary is lost.
+    Down(Down),
+}
+
+impl Phase {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "start",
+            Self::Resolve(_) => "resolve",
+            Self::Take(_) => "take",
+            Self::Serving => "serving",
+            Self::Suspected(_) => "suspected",
+            Self::Moving => "moving",
+            Self::Planned(_) => "planned",
+            Self::Down(_) => "down",
+        }
+    }
+}
+
+/// A change of primary, for the report about it.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) number: u64,
+    command: Option<u64>,
+    kind: ChangeKind,
+    pub(crate) from: Option<EndpointId>,
+    pub(crate) to: Option<EndpointId>,
+    pub(crate) dry_run: bool,
+    pub(crate) checks: Vec<Check>,
+    steps: Vec<Step>,
+    last_step: BootInstant,
+    held_since: Option<BootInstant>,
+    in_doubt: u64,
+}
+
+impl Machine {
+    /// A machine that knows nothing yet. Its first step should be [`Event::Loaded`].
+    #[must_use]
+    pub fn new(params: Params) -> Self {
+        Self {
+            now: BootInstant::default(),
+            started: None,
+            endpoints: params.endpoints.iter().cloned().map(Endpoint::new).collect(),
+            registry: Registry {
+                loaded: false,
+                record: None,
+                saving: None,
+                retry_at: BootInstant::default(),
+                trouble: None,
+            },
+            posture: Posture::closed(params.store.clone()),
+            phase: Phase::Start(Start::default()),
+            ownership: Ownership::default(),
+            last_grant: None,
+            held: BTreeSet::new(),
+            held_since: None,
+            identity: None,
+            last_position: None,
+            plan: None,
+            reason: Some("starting: no endpoint was looked at yet".to_owned()),
+            sent: BTreeMap::new(),
+            loss_published: None,
+            mark_at: BootInstant::default(),
+            operations: 0,
+            plans: 0,
+            turned: false,
+            out: Vec::new(),
+            invariants: Invariants::default(),
+            params,
+        }
+    }
+
+    /// Takes an event in and returns what is to be done about it, in order. An instant before the last one counts as the
+    /// last one.
+    pub fn step(&mut self, event: Event, now: BootInstant) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        if self.started.is_none() {
+            self.started = Some(self.now);
+            self.phase = Phase::Start(Start { since: self.now });
+        }
+        if cfg!(debug_assertions) {
+            self.invariants.heard(&event);
+        }
+        self.take_in(event);
+        // Each turn is another phase; no chain of phases is as long as that without news from outside.
+        for _ in 0..8 {
+            self.turned = false;
+            self.advance();
+            if !self.turned {
+                break;
+            }
+        }
+        self.keep_ownership();
+        repair::repair(self);
+        let effects = std::mem::take(&mut self.out);
+        if cfg!(debug_assertions) {
+            let facts = Facts {
+                params: &self.params,
+                now: self.now,
+                authority: &self.ownership.authority,
+                next_deadline: self.next_deadline(),
+                phase: self.phase.name(),
+            };
+            if let Err(broken) = self.invariants.did(&effects, &facts) {
+                debug_assert!(false, "{broken}; in phase {}: {:?}", self.phase.name(), self.phase);
+            }
+        }
+        effects
+    }
+
+    /// When the next [`Event::Tick`] is due, if nothing else happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<BootInstant> {
+        let phase = match &self.phase {
+            Phase::Start(_) | Phase::Resolve(_) => self.started.map(|_| self.now + self.params.retry),
+            Phase::Take(_) => Some(self.registry.retry_at.max(self.now + Duration::from_millis(1))),
+            Phase::Serving => Some(self.renew_at()),
+            Phase::Suspected(suspected) => {
+                Some(if suspected.closed { self.now + self.params.retry } else { self.fence_end() })
+            }
+            Phase::Moving => Some(self.fence_end()),
+            Phase::Planned(planned) => {
+                let deadline = planned.next_deadline(self.now);
+                Some(if planned.holds() { deadline } else { deadline.min(self.renew_at()) })
+            }
+            Phase::Down(down) => Some(down.next_deadline(self)),
+        };
+        let serving = matches!(self.phase, Phase::Serving);
+        let claim = serving.then(|| self.ownership.next_at());
+        [phase, claim].into_iter().flatten().min().map(|at| at.max(self.now + Duration::from_millis(1)))
+    }
+
+    /// The posture in force.
+    #[must_use]
+    pub const fn posture(&self) -> &Posture {
+        &self.posture
+    }
+
+    /// Whether this sidecar is in charge.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.ownership.authority
+    }
+
+    /// The other instance that holds the owner record, as last heard.
+    #[must_use]
+    pub const fn owner(&self) -> Option<&foretoken_types::InstanceId> {
+        self.ownership.other.as_ref()
+    }
+
+    /// Why the store is not served, in words; `None` while it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// When the hold in force began.
+    #[must_use]
+    pub const fn held_since(&self) -> Option<BootInstant> {
+        self.held_since
+    }
+
+    /// The registry's record, as last read or saved.
+    #[must_use]
+    pub const fn record(&self) -> Option<&Record> {
+        self.registry.record.as_ref()
+    }
+
+    /// Number of the change that is under way, for logs.
+    #[must_use]
+    pub fn plan(&self) -> Option<u64> {
+        self.plan.as_ref().map(|plan| plan.number)
+    }
+
+    /// Whether watchers may probe for writes now. Not while a planned switchover holds them: the probe would wait in the
+    /// native pause, and look like a failure.
+    #[must_use]
+    pub const fn may_probe_writes(&self) -> bool {
+        !matches!(&self.phase, Phase::Planned(planned) if planned.holds())
+    }
+
+    /// What is being done, in a word.
+    #[must_use]
+    pub const fn phase(&self) -> &'static str {
+        self.phase.name()
+    }
+
+    fn take_in(&mut self, event: Event) {
+        match event {
+            Event::Tick => {}
+            Event::Loaded(record) => {
+                self.registry.loaded = true;
+                self.registry.record = record;
+            }
+            Event::Observed { endpoint, asked, probed, found } => {
+                self.learn(&endpoint, asked, probed, found.map(|found| *found));
+            }
+            Event::Health { endpoint, verdict, why } => {
+                if let Some(endpoint) = self.endpoint_mut(&endpoint) {
+                    (endpoint.verdict, endpoint.why) = (verdict, why);
+                }
+            }
+            Event::Examined { endpoint, version, empty, blockers } => {
+                let now = self.now;
+                if let Some(endpoint) = self.endpoint_mut(&endpoint) {
+                    (endpoint.version, endpoint.blockers) = (version, blockers);
+                    endpoint.empty_at = (empty == Some(true)).then_some(now);
+                }
+            }
+            Event::Mirrors { routes, lags } => self.take_in_mirrors(routes, lags),
+            Event::Held { operation, thread, in_doubt } => {
+                if self.posture.hold.is_some_and(|hold| hold.operation == operation)
+                    && thread < self.params.threads
+                    && self.held.insert(thread)
+                    && let Some(plan) = &mut self.plan
+                {
+                    plan.in_doubt = plan.in_doubt.saturating_add(in_doubt);
+                }
+            }
+            Event::Answered { operation, result } => self.take_in_answer(operation, result),
+            Event::Saved { operation, result } => self.take_in_saved(operation, result),
+            Event::Switchover { command, to, dry_run } => self.take_in_switchover(command, to, dry_run),
+        }
+    }
+
+    fn take_in_mirrors(
+        &mut self,
+        routes: Vec<foretoken_types::MirrorRoute>,
+        lags: Vec<(EndpointId, crate::Lag)>,
+    ) {
+        for (id, lag) in lags {
+            if let Some(endpoint) = self.endpoint_mut(&id) {
+                endpoint.lag = lag;
+            }
+        }
+        let ids = |routes: &[foretoken_types::MirrorRoute]| -> Vec<EndpointId> {
+            routes.iter().map(|route| route.endpoint.clone()).collect()
+        };
+        // Another staleness alone waits for the next renewal: each posture makes every data thread look.
+        let moved = ids(&routes) != ids(&self.posture.mirrors);
+        self.posture.mirrors = routes;
+        if moved {
+            self.publish();
+        }
+    }
+
+    fn take_in_answer(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
+        let Some(sent) = self.sent.remove(&operation) else { return };
+        if let Order::Observe { probe } = sent.order {
+            let found = match &result {
+                Ok(Answer::Observed(found)) => Ok((**found).clone()),
+                Ok(_) => Err(foretoken_types::Failure::Other),
+                Err(rejection) => Err(rejection.failure),
+            };
+            self.learn(&sent.endpoint, sent.at, probe, found);
+        }
+        if matches!(sent.order, Order::Demote { .. } | Order::Promote) {
+            let now = self.now;
+            if let Some(endpoint) = self.endpoint_mut(&sent.endpoint) {
+                endpoint.forget(now);
+            }
+        }
+        self.answer_claim(operation, &sent, &result);
+        match &self.phase {
+            Phase::Planned(_) => self.planned_answered(operation, result),
+            Phase::Down(_) => self.down_answered(operation, result),
+            Phase::Resolve(_) => self.resolve_answered(operation, result),
+            Phase::Take(_) => self.take_answered(operation, result),
+            _ => {}
+        }
+    }
+
+    fn take_in_saved(&mut self, operation: Operation, result: Result<(), SaveFailure>) {
+        let Some((_, record)) = self.registry.saving.take_if(|(saving, _)| *saving == operation) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                self.registry.record = Some(record);
+                self.registry.trouble = None;
+            }
+            Err(failure) => {
+                self.registry.retry_at = self.now + self.params.retry;
+                self.registry.trouble = Some(match failure {
+                    SaveFailure::Conflict(found) => {
+                        self.registry.record = found;
+                        "the registry was changed by somebody else".to_owned()
+                    }
+                    SaveFailure::Failed(why) => format!("the registry can't be written: {why}"),
+                });
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        match &self.phase {
+            Phase::Start(_) => self.advance_start(),
+            Phase::Resolve(_) => self.advance_resolve(),
+            Phase::Take(_) => self.advance_take(),
+            Phase::Serving => self.advance_serving(),
+            Phase::Suspected(_) => self.advance_suspected(),
+            Phase::Moving => self.advance_moving(),
+            Phase::Planned(_) => self.advance_planned(),
+            Phase::Down(_) => self.advance_down(),
+        }
+    }
+
+    fn advance_serving(&mut self) {
+        let Some(primary) = self.posture.primary.clone() else { return };
+        if self.primary_changed(&primary) {
+            return;
+        }
+        if self.now >= self.renew_at() {
+            self.grant();
+            self.publish();
+        }
+    }
+
+    /// Leaves the serving phase when the primary is not what it was. Also asked before a switchover begins to hold.
+    pub(crate) fn primary_changed(&mut self, primary: &EndpointId) -> bool {
+        let since = self.identity.is_some();
+        let Some(endpoint) = self.endpoint(primary) else { return false };
+        let seen = endpoint.fresh(self.now, self.params.fresh).cloned();
+        let (verdict, why) = (endpoint.verdict, endpoint.why.clone());
+        if let (Some(found), true) = (&seen, since) {
+            let same = self.identity.as_ref() == Some(&Identity::of(found));
+            if matches!(found.role, Role::Mirror { .. }) {
+                self.begin_moving(format!("{primary} was made a mirror by somebody else"));
+                return true;
+            }
+            if !same {
+                self.begin_down(format!("{primary} came back with another run id or history"));
+                return true;
+            }
+            self.last_position = Some(found.position);
+        }
+        match verdict {
+            crate::Verdict::Down => self.begin_down(format!("{primary} is down: {why}")),
+            crate::Verdict::Suspect => self.begin_suspected(format!("{primary} is suspected: {why}")),
+            crate::Verdict::Unknown | crate::Verdict::Up => return false,
+        }
+        true
+    }
+
+    /// Lets requests wait until no old lease can live, then finds out anew who is primary.
+    fn begin_moving(&mut self, why: String) {
+        self.give_up_plan(&why);
+        self.reason = Some(why);
+        self.hold(HoldScope::All, false);
+        self.publish();
+        self.enter(Phase::Moving);
+    }
+
+    fn advance_moving(&mut self) {
+        if self.is_fenced() {
+            self.close();
+            self.enter(Phase::Start(Start { since: self.now }));
+        }
+    }
+
+    // ---- what the other files use ----
+
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.turned = true;
+    }
+
+    pub(crate) fn endpoint(&self, id: &EndpointId) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.id == *id)
+    }
+
+    pub(crate) fn endpoint_mut(&mut self, id: &EndpointId) -> Option<&mut Endpoint> {
+        self.endpoints.iter_mut().find(|endpoint| endpoint.id == *id)
+    }
+
+    /// What an endpoint is now, as far as a recent look can tell.
+    pub(crate) fn fresh(&self, id: &EndpointId) -> Option<&Observation> {
+        self.endpoint(id)?.fresh(self.now, self.params.fresh)
+    }
+
+    /// Everything that can be seen now.
+    pub(crate) fn visible(&self) -> impl Iterator<Item = (&EndpointId, &Observation)> {
+        let (now, within) = (self.now, self.params.fresh);
+        self.endpoints.iter().filter_map(move |endpoint| Some((&endpoint.id, endpoint.fresh(now, within)?)))
+    }
+
+    fn learn(
+        &mut self,
+        id: &EndpointId,
+        asked: BootInstant,
+        probed: bool,
+        found: Result<Observation, foretoken_types::Failure>,
+    ) {
+        if let Some(endpoint) = self.endpoint_mut(id) {
+            endpoint.learn(asked, probed, found);
+        }
+    }
+
+    pub(crate) fn operation(&mut self) -> Operation {
+        self.operations = self.operations.saturating_add(1);
+        Operation(self.operations)
+    }
+
+    pub(crate) fn order(&mut self, endpoint: &EndpointId, order: Order) -> Operation {
+        let operation = self.operation();
+        let sent = Sent { endpoint: endpoint.clone(), order: order.clone(), at: self.now };
+        self.sent.insert(operation, sent);
+        self.out.push(Effect::Order { operation, endpoint: endpoint.clone(), order });
+        operation
+    }
+
+    /// Whether an order to `endpoint` is under way for which `is` holds.
+    pub(crate) fn is_under_way(&self, endpoint: &EndpointId, is: impl Fn(&Order) -> bool) -> bool {
+        self.sent.values().any(|sent| sent.endpoint == *endpoint && is(&sent.order))
+    }
+
+    /// Saves `record` over what the registry holds. `None`: not now, another save is under way or has just failed.
+    pub(crate) fn save(&mut self, record: Record) -> Option<Operation> {
+        if self.is_saving() || self.now < self.registry.retry_at {
+            return None;
+        }
+        let operation = self.operation();
+        self.registry.saving = Some((operation, record.clone()));
+        self.out.push(Effect::Save { operation, expected: self.registry.record.clone(), record });
+        Some(operation)
+    }
+
+    pub(crate) const fn is_saving(&self) -> bool {
+        self.registry.saving.is_some()
+    }
+
+    pub(crate) fn publish(&mut self) {
+        self.out.push(Effect::Publish(self.posture.clone()));
+    }
+
+    /// Grants a lease of the epoch in force. The caller publishes it.
+    pub(crate) fn grant(&mut self) {
+        self.posture.lease = Some(Lease::grant(self.posture.epoch, self.now, &self.params.lease));
+        self.last_grant = Some(self.now);
+    }
+
+    fn renew_at(&self) -> BootInstant {
+        self.last_grant.map_or(self.now, |granted| granted + self.params.lease.renew)
+    }
+
+    /// From then on no lease can live that was granted so far.
+    pub(crate) fn fence_end(&self) -> BootInstant {
+        self.last_grant.map_or(BootInstant::default(), |granted| granted + self.params.fence_wait())
+    }
+
+    /// Orders a hold. The caller publishes it.
+    pub(crate) fn hold(&mut self, scope: HoldScope, fence: bool) {
+        let operation = self.operation();
+        self.posture.hold = Some(Hold { operation, scope, fence });
+        self.held.clear();
+        self.held_since.get_or_insert(self.now);
+        if let Some(plan) = &mut self.plan {
+            plan.held_since.get_or_insert(self.now);
+        }
+    }
+
+    pub(crate) fn end_hold(&mut self) {
+        self.posture.hold = None;
+        self.held.clear();
+        self.held_since = None;
+    }
+
+    /// Whether every data thread obeys the hold in force.
+    pub(crate) fn all_held(&self) -> bool {
+        self.posture.hold.is_some() && self.held.len() >= self.params.threads
+    }
+
+    /// Whether nothing of the old epoch can be acknowledged any more: every data thread said so, or every lease is dead.
+    pub(crate) fn is_fenced(&self) -> bool {
+        let obeyed = self.all_held() && self.posture.hold.is_some_and(|hold| hold.scope == HoldScope::All);
+        obeyed || self.now >= self.fence_end() || !self.params.rules().lease_wait
+    }
+
+    /// Lets nothing through, and waits for nothing: requests wait for a lease by themselves.
+    pub(crate) fn close(&mut self) {
+        let before = self.posture.clone();
+        self.posture.state = StoreState::Unavailable;
+        self.posture.lease = None;
+        self.end_hold();
+        if before != self.posture {
+            self.publish();
+        }
+    }
+
+    /// The highest epoch that is known of, in the registry, in the stores and in force.
+    pub(crate) fn highest_epoch(&self) -> Epoch {
+        let markers = self.endpoints.iter().filter_map(|endpoint| endpoint.look.as_ref()?.found.marker);
+        let record = self.registry.record.as_ref().map(|record| record.epoch);
+        markers.chain(record).chain([self.posture.epoch]).max().unwrap_or_default()
+    }
+
+    pub(crate) fn begin_plan(
+        &mut self,
+        kind: ChangeKind,
+        command: Option<u64>,
+        from: Option<EndpointId>,
+        to: Option<EndpointId>,
+    ) {
+        self.plans = self.plans.saturating_add(1);
+        self.plan = Some(Plan {
+            number: self.plans,
+            command,
+            kind,
+            from,
+            to,
+            dry_run: false,
+            checks: Vec::new(),
+            steps: Vec::new(),
+            last_step: self.now,
+            held_since: self.held_since,
+            in_doubt: 0,
+        });
+    }
+
+    /// Notes that `name` has ended, and how long it took.
+    pub(crate) fn step_done(&mut self, name: &'static str) {
+        let now = self.now;
+        if let Some(plan) = &mut self.plan {
+            plan.steps.push(Step { name, took: now.since(plan.last_step) });
+            plan.last_step = now;
+        }
+    }
+
+    /// Tells how the change ended.
+    pub(crate) fn end_plan(&mut self, outcome: Outcome, detail: impl Into<String>) {
+        let Some(plan) = self.plan.take() else { return };
+        let held_for = plan.held_since.map(|since| self.now.since(since));
+        self.out.push(Effect::Report(Change {
+            command: plan.command,
+            plan: plan.number,
+            kind: plan.kind,
+            from: plan.from,
+            to: plan.to,
+            dry_run: plan.dry_run,
+            outcome,
+            checks: plan.checks,
+            steps: plan.steps,
+            held_for,
+            in_doubt: plan.in_doubt,
+            epoch: self.posture.epoch,
+            detail: detail.into(),
+        }));
+    }
+
+    /// A plan that did not get as far as changing anything ends.
+    pub(crate) fn give_up_plan(&mut self, why: &str) {
+        self.end_plan(Outcome::Aborted, why);
+    }
+}
+
+#[cfg(test)]
+mod tests;

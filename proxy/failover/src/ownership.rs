@@ -1,0 +1,167 @@
+//! Who is in charge: the owner record, followers, and what keeps us from managing a store (PROTOCOL 5.5, 7.4).
+
+use foretoken_types::{Authority, BootInstant, Failure, InstanceId, Operation, Persistence, Writers};
+
+use crate::effect::Order;
+use crate::endpoints::is_primary;
+use crate::event::{Answer, Claimed, Rejection};
+use crate::machine::{Machine, Phase, Sent};
+
+/// What is known of the owner record.
+#[derive(Debug, Default)]
+pub(crate) struct Ownership {
+    pub(crate) authority: Authority,
+    /// Who else holds it.
+    pub(crate) other: Option<InstanceId>,
+    /// Until when it is ours for certain.
+    until: Option<BootInstant>,
+    claim: Option<Operation>,
+    next_at: BootInstant,
+}
+
+impl Ownership {
+    pub(crate) const fn next_at(&self) -> BootInstant {
+        self.next_at
+    }
+
+    pub(crate) const fn is_claiming(&self) -> bool {
+        self.claim.is_some()
+    }
+}
+
+impl Machine {
+    /// Why this sidecar may not manage the store whoever holds the owner record.
+    pub(crate) fn unmanageable(&self) -> Option<String> {
+        if let Some(why) = &self.params.follow {
+            return Some(why.clone());
+        }
+        let many = self.endpoints.len() > 1;
+        for endpoint in &self.endpoints {
+            let found = endpoint.look.as_ref().map(|look| &look.found);
+            if let Some(by) = found.and_then(|found| found.managed_by.as_ref()) {
+                return Some(format!("{} is managed by {by}", endpoint.id));
+            }
+            if let Some(blocker) = endpoint.blockers.first() {
+                return Some(format!("{}: {blocker}", endpoint.id));
+            }
+            let bare = found.is_some_and(|found| is_primary(found) && found.persistence == Persistence::None);
+            let current = self.posture.primary.as_ref().is_none_or(|primary| *primary == endpoint.id);
+            if many && bare && current {
+                return Some(format!(
+                    "{} keeps nothing over a restart: it would come back empty and its mirrors would wipe \
+                     themselves; switch on its append-only file or snapshots",
+                    endpoint.id
+                ));
+            }
+        }
+        None
+    }
+
+    /// Another instance that some endpoint names as the owner.
+    pub(crate) fn owner_elsewhere(&self) -> Option<&InstanceId> {
+        self.visible()
+            .filter_map(|(_, found)| found.owner.as_ref())
+            .map(|owner| &owner.instance)
+            .find(|instance| **instance != self.params.instance)
+    }
+
+    /// Whether the owner record is ours for certain now.
+    pub(crate) fn owns(&self) -> bool {
+        self.ownership.authority == Authority::Owner && self.ownership.until.is_some_and(|until| self.now < until)
+    }
+
+    /// Whether the loss of the primary is answered by a failover without anybody's help; else why not.
+    ///
+    /// # Errors
+    /// The reason, in words.
+    pub fn automatic_failover(&self) -> Result<(), String> {
+        if let Authority::Follower(why) = &self.ownership.authority {
+            return Err(format!("this sidecar is not in charge: {why}"));
+        }
+        if self.params.writers != Writers::ThisSidecar {
+            return Err("others may write to the store (writers = \"others\"): they would not be fenced".to_owned());
+        }
+        if let Some(other) = self.owner_elsewhere() {
+            return Err(format!("sidecar {other} holds the owner record"));
+        }
+        let last = self.endpoints.iter().filter_map(|endpoint| endpoint.look.as_ref());
+        let followers = last.map(|look| look.found.followers).max().unwrap_or(0);
+        if followers > 0 {
+            return Err(format!("{followers} other sidecar(s) are registered as followers: their writes would not be fenced"));
+        }
+        if let Some(why) = self.unmanageable() {
+            return Err(why);
+        }
+        if self.endpoints.len() < 2 {
+            return Err("the store has no mirror".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Asks for the owner record at the primary.
+    pub(crate) fn claim(&mut self, at: &foretoken_types::EndpointId) -> Operation {
+        let operation = self.order(at, Order::Claim { life: self.params.owner_life });
+        self.ownership.claim = Some(operation);
+        self.ownership.next_at = self.now + self.params.owner_renew;
+        operation
+    }
+
+    pub(crate) fn answer_claim(
+        &mut self,
+        operation: Operation,
+        sent: &Sent,
+        result: &Result<Answer, Rejection>,
+    ) {
+        if self.ownership.claim != Some(operation) {
+            return;
+        }
+        self.ownership.claim = None;
+        match result {
+            Ok(Answer::Claimed(Claimed::Held)) => {
+                self.ownership.other = None;
+                // Counted from the sending, and by the store's clock: it ends a little earlier for us.
+                self.ownership.until = Some(sent.at + self.params.owner_life - self.params.fence_margin * 2);
+                self.ownership.authority = Authority::Owner;
+            }
+            Ok(Answer::Claimed(Claimed::HeldBy(other))) => {
+                self.ownership.until = None;
+                self.ownership.other = Some(other.clone());
+                self.ownership.authority =
+                    Authority::Follower(format!("sidecar {other} holds the owner record"));
+                let life = self.params.owner_life;
+                self.order(&sent.endpoint, Order::RegisterFollower { life });
+            }
+            Ok(_) => {}
+            // The primary is in trouble: its health will tell. Who was owner stays it for as long as the record lives.
+            Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }) => {}
+            Err(rejection) => {
+                if !self.owns() {
+                    self.ownership.authority = Authority::Follower(format!(
+                        "the owner record can't be written: {}",
+                        rejection.detail
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Renews the owner record while the store serves, and gives the role up when somebody else manages the store.
+    pub(crate) fn keep_ownership(&mut self) {
+        if !matches!(self.phase, Phase::Serving) {
+            return;
+        }
+        if let Some(why) = self.unmanageable() {
+            self.ownership.until = None;
+            self.ownership.other = None;
+            self.ownership.authority = Authority::Follower(why);
+            self.ownership.next_at = self.now + self.params.owner_renew;
+            return;
+        }
+        if self.now >= self.ownership.next_at
+            && !self.ownership.is_claiming()
+            && let Some(primary) = self.posture.primary.clone()
+        {
+            self.claim(&primary);
+        }
+    }
+}

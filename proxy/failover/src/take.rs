@@ -1,0 +1,204 @@
+//! Putting a primary in charge: owner record, registry, marker, and then the posture (PROTOCOL 5.2 steps 7 and 8).
+//!
+//! The common end of the start, of a switchover, of a failover and of following somebody else's change. Whoever comes here
+//! has made sure that nothing of the epoch before can be acknowledged any more.
+
+use foretoken_types::{Authority, EndpointId, Epoch, Observation, Operation, Position, StoreState};
+
+use crate::effect::{ChangeKind, Loss, Order, Outcome};
+use crate::event::{Answer, Rejection};
+use crate::machine::{Identity, Machine, Phase};
+use crate::record::{Cause, Record};
+use crate::start::Start;
+use crate::{Effect, repair};
+
+/// A primary on its way to being in charge.
+#[derive(Debug)]
+pub(crate) struct Take {
+    primary: EndpointId,
+    found: Observation,
+    cause: Cause,
+    position: Position,
+    state: StoreState,
+    detail: String,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Taking the owner record.
+    Claim(Option<Operation>),
+    /// Raising the epoch.
+    Save,
+    /// The save is under way.
+    Saving(Epoch),
+    /// Writing the marker.
+    Mark(Operation),
+}
+
+impl Machine {
+    /// Begins to put `primary`, which was `found` so, in charge.
+    pub(crate) fn begin_take(
+        &mut self,
+        primary: EndpointId,
+        found: Observation,
+        cause: Cause,
+        position: Position,
+        detail: String,
+    ) {
+        let state = match cause {
+            Cause::Found => StoreState::Healthy,
+            Cause::Switchover | Cause::Failover => StoreState::FailedOver,
+        };
+        // The sidecar that has just promoted is the owner; who finds things as they are must ask.
+        let stage = if cause == Cause::Found { Stage::Claim(None) } else { Stage::Save };
+        self.enter(Phase::Take(Take { primary, found, cause, position, state, detail, stage }));
+    }
+
+    pub(crate) fn advance_take(&mut self) {
+        let why = self.unmanageable();
+        let Phase::Take(take) = &self.phase else { return };
+        match take.stage {
+            Stage::Claim(None) => {
+                let primary = take.primary.clone();
+                if let Some(why) = why {
+                    self.ownership.authority = Authority::Follower(why);
+                    self.set_stage(Stage::Save);
+                    self.advance_take();
+                } else if !self.ownership.is_claiming() {
+                    let operation = self.claim(&primary);
+                    self.set_stage(Stage::Claim(Some(operation)));
+                }
+            }
+            Stage::Save => self.save_epoch(),
+            Stage::Saving(epoch) if !self.is_saving() => self.epoch_saved(epoch),
+            Stage::Claim(Some(_)) | Stage::Saving(_) | Stage::Mark(_) => {}
+        }
+    }
+
+    fn set_stage(&mut self, stage: Stage) {
+        if let Phase::Take(take) = &mut self.phase {
+            take.stage = stage;
+        }
+    }
+
+    fn save_epoch(&mut self) {
+        let epoch = self.highest_epoch().next();
+        let Phase::Take(take) = &self.phase else { return };
+        let old = self.registry.record.as_ref();
+        let moved = old.filter(|old| old.primary != take.primary);
+        let history = take.found.history.clone();
+        let record = Record {
+            epoch,
+            primary: take.primary.clone(),
+            previous: match moved {
+                Some(old) => Some(old.primary.clone()),
+                None => old.and_then(|old| old.previous.clone()),
+            },
+            descends: match old {
+                Some(old) if old.history != history => Some(old.history.clone()),
+                Some(old) => old.descends.clone(),
+                None => None,
+            },
+            history,
+            position: match (take.cause, old) {
+                // The place from which the last failover went on is what its loss is measured from.
+                (Cause::Found, Some(old)) if moved.is_none() => old.position,
+                _ => take.position,
+            },
+            cause: match (take.cause, old) {
+                (Cause::Found, Some(old)) if moved.is_none() => old.cause,
+                (cause, _) => cause,
+            },
+            intent: None,
+        };
+        if self.save(record).is_some() {
+            self.set_stage(Stage::Saving(epoch));
+        }
+    }
+
+    fn epoch_saved(&mut self, epoch: Epoch) {
+        if let Some(trouble) = self.registry.trouble.clone() {
+            self.reason = Some(trouble);
+            self.close();
+            self.set_stage(Stage::Save);
+            return;
+        }
+        self.step_done("registry");
+        let Phase::Take(take) = &self.phase else { return };
+        if self.ownership.authority == Authority::Owner {
+            let primary = take.primary.clone();
+            let operation = self.order(&primary, Order::Mark(epoch));
+            self.set_stage(Stage::Mark(operation));
+        } else {
+            self.serve();
+        }
+    }
+
+    pub(crate) fn take_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
+        let Phase::Take(take) = &self.phase else { return };
+        match take.stage {
+            Stage::Claim(Some(claim)) if claim == operation => {
+                if result.is_err() && self.ownership.authority == Authority::Undecided {
+                    // It can't be asked after all: look again.
+                    self.enter(Phase::Start(Start { since: self.now }));
+                } else {
+                    self.set_stage(Stage::Save);
+                }
+            }
+            // A marker that can't be written (out of memory, say) is written later: the epoch holds without it.
+            Stage::Mark(mark) if mark == operation => {
+                self.step_done("mark");
+                self.serve();
+            }
+            _ => {}
+        }
+    }
+
+    fn serve(&mut self) {
+        let Some(record) = self.registry.record.clone() else { return };
+        let Phase::Take(take) = &self.phase else { return };
+        let (primary, detail, cause) = (take.primary.clone(), take.detail.clone(), take.cause);
+        let before = (self.posture.primary.clone(), self.posture.epoch, self.last_position);
+        self.identity = Some(Identity::of(&take.found));
+        self.posture.state = take.state;
+        self.last_position = Some(take.position);
+        self.posture.epoch = record.epoch;
+        self.posture.primary = Some(primary.clone());
+        self.posture.mirrors.retain(|route| route.endpoint != primary);
+        self.reason = None;
+        self.mark_at = self.now + self.params.retry;
+        self.end_hold();
+        self.grant();
+        self.enter(Phase::Serving);
+        if cause == Cause::Found && !repair::is_old_primary_back(self, &record) {
+            self.posture.state = StoreState::FailedOver;
+        }
+        self.publish();
+        if let (Cause::Failover, (Some(old), epoch, Some(last))) = (cause, before) {
+            let loss = Loss::AtLeast(record.position.lag_behind(last));
+            self.out.push(Effect::PublishLoss { epoch, endpoint: old, loss });
+        }
+        self.finish_roles(&primary, cause);
+        let aborted = self.plan.as_ref().is_some_and(|plan| plan.to.as_ref() != Some(&primary));
+        self.end_plan(if aborted { Outcome::Aborted } else { Outcome::Done }, detail);
+    }
+
+    /// What follows a switchover and need not be waited for.
+    fn finish_roles(&mut self, primary: &EndpointId, cause: Cause) {
+        if cause == Cause::Switchover
+            && let Some(old) = self.plan.as_ref().and_then(|plan| plan.from.clone())
+            && old != *primary
+        {
+            self.order(&old, Order::DisconnectClients);
+            self.order(&old, Order::ResumeWrites);
+        }
+        debug_assert!(self.plan.as_ref().is_none_or(|plan| !plan.dry_run));
+    }
+}
+
+impl crate::machine::Plan {
+    pub(crate) const fn is(&self, kind: ChangeKind) -> bool {
+        matches!((self.kind(), kind), (ChangeKind::Switchover, ChangeKind::Switchover) | (ChangeKind::Failover, ChangeKind::Failover))
+    }
+}

@@ -1,0 +1,81 @@
+//! What is kept of a store.
+
+use foretoken_types::{EndpointId, Epoch, Operation, Position, StoreState};
+use serde::{Deserialize, Serialize};
+
+/// The format in which records are written. Higher ones are refused, lower ones are read.
+pub const FORMAT: u32 = 1;
+
+/// The truth about who is primary (PROTOCOL 2, `epoch`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreRecord {
+    /// [`FORMAT`] when it was written.
+    pub format: u32,
+    /// The epoch in force.
+    pub epoch: Epoch,
+    /// The primary of this epoch, when one is known.
+    pub primary: Option<EndpointId>,
+    /// The primary of the epoch before.
+    pub previous: Option<EndpointId>,
+    /// The state at the change.
+    pub state: StoreState,
+    /// Name of the primary's history at the change: what a mirror must descend from to be promoted.
+    pub history: Option<String>,
+    /// How far that history had gone at the change.
+    pub position: Option<Position>,
+    /// Wall clock at the change, in milliseconds since 1970; for people, nothing is decided by it.
+    pub since_unix_ms: u64,
+}
+
+impl StoreRecord {
+    /// A record that says nothing but its epoch.
+    #[must_use]
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            format: FORMAT,
+            epoch,
+            primary: None,
+            previous: None,
+            state: StoreState::default(),
+            history: None,
+            position: None,
+            since_unix_ms: 0,
+        }
+    }
+}
+
+/// Which kind of change is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentKind {
+    /// A switchover.
+    Planned,
+    /// A failover.
+    Reactive,
+}
+
+/// What is about to be done, written before the first step that cannot be undone by forgetting it (PROTOCOL 5.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Planned or not.
+    pub kind: IntentKind,
+    /// The primary that is left.
+    pub from: EndpointId,
+    /// The mirror that is to be primary.
+    pub to: EndpointId,
+    /// The epoch that is left.
+    pub epoch: Epoch,
+    /// Names the operation in logs and reports.
+    pub operation: Operation,
+    /// Wall clock at the start, in milliseconds since 1970; for people.
+    pub started_unix_ms: u64,
+}
+
+/// What a change of epoch does to the intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntentChange {
+    /// It stays. It then names an epoch that is no longer in force: how a restart under way looks to its successor.
+    Keep,
+    /// It has been carried out or undone, and goes.
+    Clear,
+}
