@@ -185,3 +185,40 @@ async fn an_open_transaction_is_replayed_and_a_watched_one_finds_its_keys_change
     assert_eq!(nothing, redis::Value::Nil);
     assert_eq!(cmd("EXISTS").arg("w").query::<i64>(&mut new.connection()).expect("reads"), 0);
 }
+
+#[tokio::test]
+async fn a_blocked_pop_is_asked_again_at_the_new_primary_and_dropped_when_its_client_leaves() {
+    let (old, new) = (RedisServer::start(&[]), RedisServer::start(&[]));
+    let mut path = DataPath::start(&[old.port, new.port]).await;
+    let (mut waiting, mut leaving) = (connect(&path).await, connect(&path).await);
+    let popped = tokio::spawn(async move {
+        redis::cmd("BLPOP").arg("q").arg(0).query_async::<(String, i64)>(&mut waiting).await
+    });
+    let left = tokio::spawn(async move {
+        redis::cmd("BLPOP").arg("q").arg(0).query_async::<redis::Value>(&mut leaving).await
+    });
+    let blocked = |server: &RedisServer| -> usize {
+        let info: String = redis::cmd("INFO").arg("clients").query(&mut server.connection()).expect("asks");
+        let line = info.lines().find_map(|line| line.strip_prefix("blocked_clients:")).expect("a field");
+        line.trim().parse().expect("a number")
+    };
+    let until = async |server: &RedisServer, count: usize| {
+        let reached = async {
+            while blocked(server) != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), reached).await.expect("in time");
+    };
+    until(&old, 2).await;
+    left.abort();
+    until(&old, 1).await;
+    // A drain does not wait for it; the old primary lets it go when it is demoted.
+    path.hold(HoldScope::Writes, false).await;
+    let () =
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(new.port).query(&mut old.connection()).expect("demotes");
+    path.move_to("e1", 2);
+    until(&new, 1).await;
+    let () = redis::cmd("RPUSH").arg("q").arg(7).query(&mut new.connection()).expect("pushes");
+    assert_eq!(popped.await.expect("ends").expect("popped").1, 7);
+}

@@ -64,6 +64,11 @@ fn store(status: &StoreStatus) -> String {
         {
             push_line(&mut text, &format!("  {} is {}: {evidence}", endpoint.name, endpoint.health.as_str()));
         }
+        if let (false, Some(why)) = (endpoint.eligible_for_promotion, &endpoint.why_not)
+            && status.primary.as_ref() != Some(&endpoint.name)
+        {
+            push_line(&mut text, &format!("  {} can't take over: {why}", endpoint.name));
+        }
     }
     text
 }
@@ -97,8 +102,9 @@ fn in_charge(status: &StoreStatus) -> String {
 fn failover(status: &StoreStatus) -> String {
     match (status.automatic_failover, &status.reason) {
         (true, _) => "automatic".to_owned(),
-        (false, Some(why)) => format!("by hand only: {why}"),
-        (false, None) => "by hand only".to_owned(),
+        // While traffic is not served the reason speaks of that, and stands there.
+        (false, Some(why)) if status.ready => format!("by hand only: {why}"),
+        (false, _) => "by hand only".to_owned(),
     }
 }
 
@@ -127,11 +133,10 @@ fn row(endpoint: &EndpointStatus, primary: Option<&EndpointId>) -> [String; 11] 
         (None, Some(ms)) => format!("{ms} ms"),
         (Some(bytes), Some(ms)) => format!("{}, {ms} ms", size(bytes)),
     };
-    let able = match (endpoint.eligible_for_promotion, &endpoint.why_not) {
-        _ if primary == Some(&endpoint.name) => NOTHING.to_owned(),
-        (true, _) => "yes".to_owned(),
-        (false, Some(why)) => format!("no: {why}"),
-        (false, None) => "no".to_owned(),
+    let able = match endpoint.eligible_for_promotion {
+        _ if primary == Some(&endpoint.name) => NOTHING,
+        true => "yes",
+        false => "no",
     };
     let keeps = endpoint.persistence.map(|persistence| match persistence {
         Persistence::None => "nothing",
@@ -145,7 +150,7 @@ fn row(endpoint: &EndpointStatus, primary: Option<&EndpointId>) -> [String; 11] 
         role,
         endpoint.health.as_str().to_owned(),
         lag,
-        able,
+        able.to_owned(),
         or(endpoint.requests_per_second.map(|rate| format!("{rate:.0}/s"))),
         or(endpoint.latency_p99_us.map(duration)),
         or(keeps.map(str::to_owned)),

@@ -2,13 +2,15 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foretoken_app::check::{Answer, Declared, Named, StoreCheck, Subject, check_store};
 use foretoken_protocol::Dial;
 use foretoken_protocol_redis::{ControlParams, RedisControl};
 use foretoken_transport::Connector;
 use foretoken_types::{Address, Writers};
+use tokio::net::TcpSocket;
+use tokio::time::Instant;
 
 /// How long a server may take for what it has to do.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,6 +24,11 @@ struct Server {
 
 impl Server {
     fn start(options: &[&str]) -> Self {
+        // The free port may be taken before the server has it: then it ends, and another port is tried.
+        (0..10).find_map(|_| Self::try_start(options)).expect("redis-server is installed and starts")
+    }
+
+    fn try_start(options: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new("redis-server")
@@ -32,13 +39,15 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { child, port, _dir: dir };
+        let mut server = Self { child, port, _dir: dir };
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "redis-server does not start");
-            std::thread::sleep(Duration::from_millis(5));
+        while Instant::now() < deadline && server.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(server);
+            }
+            std::thread::yield_now();
         }
-        server
+        None
     }
 }
 
@@ -99,7 +108,10 @@ async fn a_pair_with_a_log_can_be_managed() {
 #[tokio::test]
 async fn a_primary_that_keeps_nothing_and_a_mirror_that_is_away_are_told() {
     let a = Server::start(&["--save", "", "--appendonly", "no"]);
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Bound and not listening: connections are refused, and no other test can get the port.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = held.local_addr().unwrap().port();
     let seen = check(&[("a", a.port), ("b", nobody)]).await;
     assert!(!seen.is_manageable());
     assert_eq!(seen.primary, Some("a".into()));

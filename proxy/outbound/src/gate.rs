@@ -80,7 +80,7 @@ impl<P: Protocol> Gate<Request<P>> for Admission {
         let guard = HeldGuard::new(&self.held, bytes, u64::from(request.batch.requests));
         let view = Rc::clone(&self.view);
         let batch = request.batch.clone();
-        let left = tunables.hold_max.saturating_sub(now.since(request.since));
+        let left = tunables.hold_max.saturating_sub(now.since(request.waiting.unwrap_or(now)));
         Some(Box::pin(async move {
             let _guard = guard;
             let mut posture = view.watch();

@@ -65,6 +65,8 @@ pub(crate) struct Request<P: Protocol> {
     pub(crate) target: Target,
     /// When it came.
     pub(crate) since: BootInstant,
+    /// Since when it is held or tried again, the time at the store left out: a blocked pop may be older than any hold.
+    pub(crate) waiting: Option<BootInstant>,
     /// The rest of a request that is too long to be collected.
     pub(crate) body: Option<Rc<Cell<Option<ChunkReceiver>>>>,
 }
@@ -76,6 +78,7 @@ impl<P: Protocol> Clone for Request<P> {
             client: Rc::clone(&self.client),
             target: self.target,
             since: self.since,
+            waiting: self.waiting,
             body: self.body.clone(),
         }
     }

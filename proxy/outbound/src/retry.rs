@@ -16,7 +16,7 @@ use crate::view::View;
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 const BACKOFF_MOST: Duration = Duration::from_millis(100);
 
-/// Retries within the time that a request may be held (`hold_max`), counted from when it came.
+/// Retries within the time that a request may be held (`hold_max`), counted from the first fault.
 #[derive(Clone)]
 pub(crate) struct Again {
     view: Rc<View>,
@@ -55,7 +55,9 @@ impl<P: Protocol> Policy<Request<P>, Response, Fault> for Again {
         result: &mut Result<Response, Fault>,
     ) -> Option<Self::Future> {
         let fault = *result.as_ref().err()?;
-        let left = self.view.tunables().hold_max.saturating_sub(self.view.now().since(request.since));
+        let now = self.view.now();
+        let waiting = *request.waiting.get_or_insert(now);
+        let left = self.view.tunables().hold_max.saturating_sub(now.since(waiting));
         if left.is_zero() || !may_resend(fault, request.batch.access, request.batch.carriage) {
             return None;
         }

@@ -209,6 +209,7 @@ fn request<P: Protocol>(
         client: Rc::clone(client),
         target: Target::Open,
         since: store.view.now(),
+        waiting: None,
         body: body.map(|body| Rc::new(Cell::new(Some(body)))),
     }
 }

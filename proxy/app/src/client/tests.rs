@@ -6,7 +6,7 @@ use foretoken_admin::model::SwitchoverOutcome;
 use foretoken_admin::{Listeners, Params, Stores, SwitchoverError, serve};
 use foretoken_types::Epoch;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::*;
 
@@ -111,9 +111,10 @@ async fn where_no_sidecar_is_the_error_says_so() {
     assert!(matches!(missing, ClientError::NoAnswer { .. }) && missing.is_unreachable(), "{missing}");
     assert!(missing.to_string().contains("Is it running?"), "{missing}");
 
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = closed.local_addr().unwrap().port();
-    drop(closed);
+    // Bound and not listening: connections are refused, and no other test can get the port.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = held.local_addr().unwrap().port();
     let refused = Client::tcp("127.0.0.1", port).ready().await.unwrap_err();
     assert!(matches!(refused, ClientError::NoAnswer { .. }), "{refused}");
 

@@ -82,14 +82,23 @@ fn what_is_wrong_is_said_with_its_reason() {
     for line in [
         "  traffic      NOT served on 127.0.0.1:7000: no mirror keeps up",
         "  in charge    sidecar ft-2; this one follows: it holds the owner record",
-        "  failover     by hand only: no mirror keeps up",
+        "  failover     by hand only",
         "  hold         all for 120 ms: the primary is down",
         "  last change  switchover b -> a done, requests held 2.9 ms, 2024-02-29T00:00:00Z",
         "  a is down: refused  [2Jtwice",
+        "  b can't take over: 2 MB behind",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }
-    assert!(text.contains("no: 2 MB behind"), "{text}");
+}
+
+#[test]
+fn a_store_that_serves_says_why_no_failover_would_come() {
+    let mut status = cart();
+    status.automatic_failover = false;
+    status.reason = Some("others write too".into());
+    let text = stores(&[status]);
+    assert!(text.contains("\n  failover   by hand only: others write too\n"), "{text}");
 }
 
 #[test]

@@ -26,7 +26,8 @@ use Row::{Container, Is, Stream};
 ///   nor in the middle of a switchover.
 /// - Commands that can close connections or stall them by design (`CLIENT KILL`, `ACL DELUSER`, `DEBUG`, `SHUTDOWN`) and
 ///   those that are only of use while another command keeps the server busy (`SCRIPT KILL`) get their own connection.
-/// - From a relayed command on nobody looks at the requests, so it takes the right to write.
+/// - A relayed command is as its own effect is: the requests that follow it are looked at one by one. Replication commands
+///   count as writes, since what follows them is no request.
 #[rustfmt::skip]
 const GROUPS: &[(Row, &str)] = &[
     // Keys and strings.
@@ -66,7 +67,7 @@ const GROUPS: &[(Row, &str)] = &[
     // Messages. PUBLISH is replicated like a write.
     (Is(Write, Plain), "PUBLISH SPUBLISH"),
     (Is(Read, Plain), "PUBSUB|CHANNELS PUBSUB|HELP PUBSUB|NUMPAT PUBSUB|NUMSUB PUBSUB|SHARDCHANNELS PUBSUB|SHARDNUMSUB"),
-    (Is(Write, Relay), "PSUBSCRIBE PUNSUBSCRIBE SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE UNSUBSCRIBE MONITOR"),
+    (Is(Read, Relay), "PSUBSCRIBE PUNSUBSCRIBE SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE UNSUBSCRIBE MONITOR"),
     // Scripts.
     (Is(Read, Plain), "EVALSHA_RO EVAL_RO FCALL_RO FUNCTION|DUMP FUNCTION|HELP FUNCTION|LIST FUNCTION|STATS SCRIPT|EXISTS
         SCRIPT|HELP"),
@@ -83,7 +84,7 @@ const GROUPS: &[(Row, &str)] = &[
     (Is(Read, Sticky), "ASKING READONLY READWRITE CLIENT|CAPA CLIENT|GETNAME CLIENT|GETREDIR CLIENT|ID CLIENT|INFO
         CLIENT|LIST CLIENT|NO-EVICT CLIENT|NO-TOUCH CLIENT|TRACKINGINFO"),
     (Is(Write, Sticky), "CLIENT|KILL CLIENT|PAUSE CLIENT|UNBLOCK CLIENT|UNPAUSE"),
-    (Is(Write, Relay), "CLIENT|CACHING CLIENT|REPLY CLIENT|TRACKING"),
+    (Is(Read, Relay), "CLIENT|CACHING CLIENT|REPLY CLIENT|TRACKING"),
     // Replication. WAIT asks about the writes of its own connection.
     (Is(Write, Wait), "WAIT WAITAOF"),
     (Is(Write, Relay), "PSYNC REPLCONF SYNC"),

@@ -33,7 +33,7 @@ fn requests_are_classified_whatever_their_case_and_form() {
         ("config get maxmemory", Read, Kind::Plain),
         ("CONFIG SET maxmemory 1", Write, Kind::Plain),
         ("client setname x", Read, Kind::ClientSetName),
-        ("CLIENT REPLY OFF", Write, Kind::Relay),
+        ("CLIENT REPLY OFF", Read, Kind::Relay),
         ("BLPOP k 0", Write, Kind::Blocking),
         ("WAIT 1 0", Write, Kind::Wait),
         ("XREAD COUNT 1 STREAMS s 0", Read, Kind::Plain),

@@ -32,7 +32,9 @@ impl Info {
     /// Keys in all databases: lines such as `db0:keys=12,expires=0,avg_ttl=0`.
     pub(super) fn keys(&self) -> u64 {
         let databases = self.0.iter().filter(|(name, _)| name.strip_prefix("db").is_some_and(is_number));
-        databases.filter_map(|(_, text)| text.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok()).sum()
+        databases
+            .filter_map(|(_, text)| text.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok())
+            .sum()
     }
 
     /// A field's number.

@@ -149,8 +149,9 @@ fn turn(connection: &Connection, stream: &mut Stream, incoming: &mut Incoming, c
             return Turn::Gone(FaultKind::Reset);
         }
     }
-    let idle = connection.slots.borrow().is_empty() && connection.out.borrow().is_empty();
-    if idle && connection.state.get() == State::Closing {
+    // A client that left a blocked pop behind must not receive an element any more.
+    let only_blocked = connection.slots.borrow().iter().all(|slot| slot.blocking);
+    if connection.state.get() == State::Closing && only_blocked && connection.out.borrow().is_empty() {
         return Turn::Done;
     }
     if !incoming.has_room(connection, cx) {
@@ -223,6 +224,7 @@ impl Incoming {
                 self.scanned = 0;
                 if slot.left == 0 {
                     slots.pop_front();
+                    connection.streaming.set(false);
                 }
             } else if slot.left == 0 {
                 let reply = self.buffer.split_to(self.scanned).freeze();
