@@ -229,7 +229,7 @@ fn main() -> ExitCode {
 fn run(args: Run) -> Result<Exit, Exit> {
     let config = match (&args.config, args.primary) {
         (Some(file), _) => load(file)?,
-        (None, Some(primary)) => Config::quick(Quick {
+        (None, Some(primary)) => Config::quick(&Quick {
             listen: args.listen,
             admin: args.admin,
             primary,
@@ -249,7 +249,7 @@ fn run(args: Run) -> Result<Exit, Exit> {
         }),
         log_filter: args.log_level,
     };
-    foretoken_app::run(config, options).map_err(|error| fail(Exit::Failed, error.as_ref()))?;
+    foretoken_app::run(config, options).map_err(|error| fail(Exit::Failed, &error))?;
     Ok(Exit::Done)
 }
 
@@ -295,7 +295,7 @@ fn demo(args: &Demo) -> Result<Exit, Exit> {
 /// The sidecar that the arguments mean.
 fn client(sidecar: &Where) -> Result<Client, Exit> {
     let client = match (&sidecar.config, &sidecar.admin) {
-        (Some(file), _) => Client::unix(load(file)?.admin.socket),
+        (Some(file), _) => Client::unix(load(file)?.admin_socket()),
         (None, Some(admin)) if admin.starts_with('/') => Client::unix(admin),
         (None, Some(admin)) => {
             Client::at(admin.parse::<Address>().map_err(|error| fail(Exit::Usage, &error))?)
@@ -325,7 +325,13 @@ fn unanswered(error: ClientError) -> Exit {
         },
         _ => Exit::Failed,
     };
-    fail(exit, &error)
+    let exit = fail(exit, &error);
+    match &error {
+        ClientError::Problem(problem) if problem.status == 401 => {
+            say(exit, "give --secret-file, or ask over the Unix socket (--config, or --admin unix:/path)")
+        }
+        _ => exit,
+    }
 }
 
 /// Runs a short conversation on this thread.

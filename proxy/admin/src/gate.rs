@@ -55,6 +55,9 @@ impl Gate {
         match caller {
             Caller::Unix { .. } => Ok(()),
             Caller::Loopback if is_local_name(headers) => Ok(()),
+            Caller::Loopback if !headers.contains_key(header::AUTHORIZATION) => {
+                Err(Kind::Unauthorized.because("ask 127.0.0.1, [::1] or localhost, or send the secret"))
+            }
             Caller::Loopback | Caller::Remote => self.bearer(headers),
         }
     }

@@ -77,6 +77,10 @@ impl Secret {
     /// See [`SecretError`].
     pub fn load(path: &Path) -> Result<Self, SecretError> {
         let io = |source| SecretError::Io { path: path.into(), source };
+        // Asked before it is opened: to open a FIFO waits for a writer.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(io::Error::other("not a regular file")));
+        }
         let file = File::open(path).map_err(io)?;
         // The opened file is looked at, not the path: between two looks at a path another file could take its place.
         let metadata = file.metadata().map_err(io)?;
@@ -186,6 +190,14 @@ mod tests {
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
         Secret::load_or_create(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(Secret::load_or_create(dir.path()).unwrap_err(), SecretError::Io { .. }));
+        let nowhere = dir.path().join("no/such/directory");
+        assert!(matches!(Secret::load_or_create(&nowhere).unwrap_err(), SecretError::Io { .. }));
     }
 
     #[test]

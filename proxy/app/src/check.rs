@@ -81,6 +81,30 @@ impl StoreCheck {
     }
 }
 
+/// Looks at every store of a configuration.
+///
+/// # Errors
+/// A certificate or password file can't be used.
+///
+/// # Cancel safety
+/// Cancel safe: nothing is changed.
+pub async fn check(config: &foretoken_config::Config) -> Result<Vec<StoreCheck>, crate::Error> {
+    let mut checks = Vec::new();
+    for store in &config.store {
+        let subjects = crate::build::endpoints(store)?
+            .into_iter()
+            .map(|spec| Subject {
+                endpoint: Named { name: spec.id, address: spec.address, region: spec.region },
+                control: (spec.control)(),
+            })
+            .collect();
+        checks.push(
+            check_store(Declared { store: store.name.clone(), writers: store.writers }, subjects).await,
+        );
+    }
+    Ok(checks)
+}
+
 /// Looks at every endpoint of a store at the same time, and judges.
 ///
 /// # Cancel safety

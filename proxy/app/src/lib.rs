@@ -1,10 +1,19 @@
 //! Assembles the proxy and drives the control loop.
 #![warn(missing_docs)]
 
+mod build;
 pub mod check;
 pub mod client;
 mod clock;
+mod control;
+mod error;
+mod metrics;
+mod protocols;
+mod run;
+mod scrape;
 pub mod show;
 pub mod telemetry;
 
 pub use clock::BootClock;
+pub use error::Error;
+pub use run::{RunOptions, run};

@@ -1,6 +1,7 @@
 //! `foretoken check` against real redis-servers: what it finds, and that it leaves nothing behind.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Server {
     child: Child,
     port: u16,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Server {
@@ -34,15 +35,17 @@ impl Server {
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(dir.path())
-            .args(["--repl-diskless-sync-delay", "0"])
+            .args(["--repl-diskless-sync-delay", "0", "--unixsocket"])
+            .arg(dir.path().join("redis.sock"))
             .args(options)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let mut server = Self { child, port, _dir: dir };
+        let mut server = Self { child, port, dir };
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline && server.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            // Opened after the port, and by nobody else: behind the port could be the server of another test.
+            if UnixStream::connect(server.dir.path().join("redis.sock")).is_ok() {
                 return Some(server);
             }
             std::thread::yield_now();

@@ -52,13 +52,12 @@ impl Secret {
     /// See [`SecretError`].
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let io = |source| SecretError::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() {
-            // Reading a FIFO would wait for a writer, and a directory has no text.
+        // Asked before it is opened: to open a FIFO waits for a writer.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(io(io::Error::other("not a regular file")));
         }
-        let mode = metadata.mode() & 0o7777;
+        let file = File::open(path).map_err(io)?;
+        let mode = file.metadata().map_err(io)?.mode() & 0o7777;
         if mode & 0o007 != 0 {
             return Err(SecretError::Loose { path: path.into(), mode });
         }
@@ -68,7 +67,8 @@ impl Secret {
             io::ErrorKind::InvalidData => content(),
             _ => io(error),
         })?;
-        let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        let line =
+            text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         if line.is_empty() || text.len() as u64 > LONGEST || line.contains(['\n', '\r', '\0']) {
             return Err(content());
         }

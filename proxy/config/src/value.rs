@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
+pub(crate) use self::duration::display as show;
 pub(crate) use self::text::{Text, choice};
 
 pub use self::size::ByteSize;

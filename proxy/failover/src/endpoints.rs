@@ -59,7 +59,9 @@ impl Endpoint {
 
     /// Takes over what a look brought. An older one than the last, or one that may have missed a change, is dropped.
     pub(crate) fn learn(&mut self, asked: BootInstant, probed: bool, found: Result<Observation, Failure>) {
-        if self.changed.is_some_and(|changed| asked < changed) || self.tried.is_some_and(|tried| asked < tried) {
+        if self.changed.is_some_and(|changed| asked < changed)
+            || self.tried.is_some_and(|tried| asked < tried)
+        {
             return;
         }
         self.tried = Some(asked);

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foretoken_types::{
-    Authority, BootInstant, EndpointId, Epoch, Hold, HoldScope, Lease, Observation, Operation, Position, Posture,
-    Role, StoreState,
+    Authority, BootInstant, EndpointId, Epoch, Hold, HoldScope, Lease, Observation, Operation, Position,
+    Posture, Role, StoreState,
 };
 
 use crate::effect::{Change, ChangeKind, Check, Effect, Order, Outcome, Step};
@@ -552,7 +552,7 @@ impl Machine {
         self.last_grant = Some(self.now);
     }
 
-    fn renew_at(&self) -> BootInstant {
+    pub(crate) fn renew_at(&self) -> BootInstant {
         self.last_grant.map_or(self.now, |granted| granted + self.params.lease.renew)
     }
 

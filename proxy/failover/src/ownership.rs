@@ -67,7 +67,8 @@ impl Machine {
 
     /// Whether the owner record is ours for certain now.
     pub(crate) fn owns(&self) -> bool {
-        self.ownership.authority == Authority::Owner && self.ownership.until.is_some_and(|until| self.now < until)
+        self.ownership.authority == Authority::Owner
+            && self.ownership.until.is_some_and(|until| self.now < until)
     }
 
     /// Whether the loss of the primary is answered by a failover without anybody's help; else why not.
@@ -79,7 +80,9 @@ impl Machine {
             return Err(format!("this sidecar is not in charge: {why}"));
         }
         if self.params.writers != Writers::ThisSidecar {
-            return Err("others may write to the store (writers = \"others\"): they would not be fenced".to_owned());
+            return Err(
+                "others may write to the store (writers = \"others\"): they would not be fenced".to_owned()
+            );
         }
         if let Some(other) = self.owner_elsewhere() {
             return Err(format!("sidecar {other} holds the owner record"));
@@ -87,7 +90,9 @@ impl Machine {
         let last = self.endpoints.iter().filter_map(|endpoint| endpoint.look.as_ref());
         let followers = last.map(|look| look.found.followers).max().unwrap_or(0);
         if followers > 0 {
-            return Err(format!("{followers} other sidecar(s) are registered as followers: their writes would not be fenced"));
+            return Err(format!(
+                "{followers} other sidecar(s) are registered as followers: their writes would not be fenced"
+            ));
         }
         if let Some(why) = self.unmanageable() {
             return Err(why);

@@ -3,9 +3,9 @@
 //! The common end of the start, of a switchover, of a failover and of following somebody else's change. Whoever comes here
 //! has made sure that nothing of the epoch before can be acknowledged any more.
 
-use foretoken_types::{Authority, EndpointId, Epoch, Observation, Operation, Position, StoreState};
+use foretoken_types::{Authority, EndpointId, Epoch, Failure, Observation, Operation, Position, StoreState};
 
-use crate::effect::{ChangeKind, Loss, Order, Outcome};
+use crate::effect::{Loss, Order, Outcome};
 use crate::event::{Answer, Rejection};
 use crate::machine::{Identity, Machine, Phase};
 use crate::record::{Cause, Record};
@@ -139,8 +139,11 @@ impl Machine {
         let Phase::Take(take) = &self.phase else { return };
         match take.stage {
             Stage::Claim(Some(claim)) if claim == operation => {
-                if result.is_err() && self.ownership.authority == Authority::Undecided {
-                    // It can't be asked after all: look again.
+                let gone =
+                    matches!(&result, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }));
+                if gone {
+                    self.reason =
+                        Some(format!("{} did not answer the claim of the owner record", take.primary));
                     self.enter(Phase::Start(Start { since: self.now }));
                 } else {
                     self.set_stage(Stage::Save);
@@ -193,12 +196,5 @@ impl Machine {
             self.order(&old, Order::DisconnectClients);
             self.order(&old, Order::ResumeWrites);
         }
-        debug_assert!(self.plan.as_ref().is_none_or(|plan| !plan.dry_run));
-    }
-}
-
-impl crate::machine::Plan {
-    pub(crate) const fn is(&self, kind: ChangeKind) -> bool {
-        matches!((self.kind(), kind), (ChangeKind::Switchover, ChangeKind::Switchover) | (ChangeKind::Failover, ChangeKind::Failover))
     }
 }

@@ -309,7 +309,11 @@ impl Detector {
                 let since = self.unanswered_since?;
                 // Which of the two bounds holds depends on what traffic does until then.
                 let bounds = [self.params.probe_unanswered, self.params.oldest_unanswered];
-                bounds.map(|least| since + self.probe_limit(least, now)).into_iter().filter(|at| *at > now).min()
+                bounds
+                    .map(|least| since + self.probe_limit(least, now))
+                    .into_iter()
+                    .filter(|at| *at > now)
+                    .min()
             }
             (Verdict::Down { .. }, _) => None,
         }

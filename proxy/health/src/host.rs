@@ -125,13 +125,18 @@ fn number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and not negative; saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "finite and not negative; saturates"
+)]
 fn bytes(value: f64) -> Option<u64> {
     (value.is_finite() && value >= 0.0).then_some(value as u64)
 }
 
 fn holds_data(labels: &str) -> bool {
-    const NOT_DISKS: [&str; 7] = ["tmpfs", "ramfs", "devtmpfs", "squashfs", "iso9660", "rootfs", "fuse.lxcfs"];
+    const NOT_DISKS: [&str; 7] =
+        ["tmpfs", "ramfs", "devtmpfs", "squashfs", "iso9660", "rootfs", "fuse.lxcfs"];
     let label = |name: &str| {
         let start = labels.find(&format!("{name}=\""))? + name.len() + 2;
         labels.get(start..)?.split('"').next()

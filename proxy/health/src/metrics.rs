@@ -23,7 +23,11 @@ pub fn describe() {
             Unit::Count,
             "share of replies that say the store is unavailable, over 10 s",
         ),
-        ("foretoken_health_grey_ratio", Unit::Count, "share of replies that say it serves with limits, over 10 s"),
+        (
+            "foretoken_health_grey_ratio",
+            Unit::Count,
+            "share of replies that say it serves with limits, over 10 s",
+        ),
         ("foretoken_health_unanswered_seconds", Unit::Seconds, "age of the oldest request outstanding"),
         ("foretoken_health_probe_seconds", Unit::Seconds, "duration of the last look at the endpoint"),
         ("foretoken_health_memory_used_bytes", Unit::Bytes, "memory that the store uses"),
@@ -46,7 +50,11 @@ pub fn describe() {
         describe_gauge!(name, unit, help);
     }
     describe_counter!("foretoken_health_probes_total", Unit::Count, "looks at the endpoint that have ended");
-    describe_counter!("foretoken_health_probe_failures_total", Unit::Count, "looks that ended with a failure");
+    describe_counter!(
+        "foretoken_health_probe_failures_total",
+        Unit::Count,
+        "looks that ended with a failure"
+    );
 }
 
 /// The handles of one endpoint, taken once.

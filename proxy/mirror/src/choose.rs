@@ -114,12 +114,7 @@ impl Tracker {
 
     /// Why `endpoint` may not serve reads within `limit`; `None` when it may, or is not configured.
     #[must_use]
-    pub fn unfit_for_reads(
-        &self,
-        endpoint: &EndpointId,
-        limit: Duration,
-        now: BootInstant,
-    ) -> Option<Unfit> {
+    pub fn unfit_for_reads(&self, endpoint: &EndpointId, limit: Duration, now: BootInstant) -> Option<Unfit> {
         let mirror = self.mirrors.iter().find(|mirror| mirror.spec.endpoint == *endpoint)?;
         self.staleness(mirror, limit, now).err()
     }
@@ -143,9 +138,8 @@ impl Tracker {
             .filter(|mirror| Some(&mirror.spec.endpoint) != primary)
             .map(|mirror| (self.standing(mirror, need, now), self.is_near(&mirror.spec)))
             .collect();
-        standings.sort_by_key(|(standing, near)| {
-            (standing.unfit.is_some(), Reverse(standing.position), !near)
-        });
+        standings
+            .sort_by_key(|(standing, near)| (standing.unfit.is_some(), Reverse(standing.position), !near));
         standings.into_iter().map(|(standing, _)| standing).collect()
     }
 

@@ -94,12 +94,7 @@ impl Tracker {
     }
 
     /// An endpoint was looked at. Unknown endpoints are ignored.
-    pub fn mirror(
-        &mut self,
-        endpoint: &EndpointId,
-        look: Result<&Observation, Failure>,
-        now: BootInstant,
-    ) {
+    pub fn mirror(&mut self, endpoint: &EndpointId, look: Result<&Observation, Failure>, now: BootInstant) {
         let Some(mirror) = self.mirrors.iter_mut().find(|mirror| mirror.spec.endpoint == *endpoint) else {
             return;
         };

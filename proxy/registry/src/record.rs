@@ -1,6 +1,6 @@
 //! What is kept of a store.
 
-use foretoken_types::{EndpointId, Epoch, Operation, Position, StoreState};
+use foretoken_types::{EndpointId, Epoch, Operation, Position};
 use serde::{Deserialize, Serialize};
 
 /// The format in which records are written. Higher ones are refused, lower ones are read.
@@ -17,10 +17,12 @@ pub struct StoreRecord {
     pub primary: Option<EndpointId>,
     /// The primary of the epoch before.
     pub previous: Option<EndpointId>,
-    /// The state at the change.
-    pub state: StoreState,
+    /// Which kind of change began the epoch; `None`: the roles were found so.
+    pub begun_by: Option<IntentKind>,
     /// Name of the primary's history at the change: what a mirror must descend from to be promoted.
     pub history: Option<String>,
+    /// Name of the history before, when it was another one.
+    pub descends: Option<String>,
     /// How far that history had gone at the change.
     pub position: Option<Position>,
     /// Wall clock at the change, in milliseconds since 1970; for people, nothing is decided by it.
@@ -36,8 +38,9 @@ impl StoreRecord {
             epoch,
             primary: None,
             previous: None,
-            state: StoreState::default(),
+            begun_by: None,
             history: None,
+            descends: None,
             position: None,
             since_unix_ms: 0,
         }

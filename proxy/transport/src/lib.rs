@@ -41,6 +41,6 @@ mod tls;
 
 pub use connect::Connector;
 pub use error::{Error, FileFault};
-pub use listen::{Accepted, Listener};
+pub use listen::{Accepted, Listener, SocketFile};
 pub use stream::{Peer, Stream};
 pub use tls::{ClientTls, Identity, ServerTls};

@@ -31,10 +31,16 @@ pub enum Listener {
         /// The socket.
         socket: UnixListener,
         /// Its file.
-        path: PathBuf,
-        /// Device and inode of its file: a successor's file at the same path is left alone.
-        file_id: (u64, u64),
+        file: SocketFile,
     },
+}
+
+/// The file of a Unix socket, removed when dropped.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: a successor's file at the same path is left alone.
+    id: (u64, u64),
 }
 
 /// A client's socket, not yet bound to a thread's runtime.
@@ -75,6 +81,15 @@ impl Listener {
         match self {
             Self::Tcp(socket) => socket.local_addr().ok(),
             Self::Unix { .. } => None,
+        }
+    }
+
+    /// The bare Unix socket and its file, for a server that accepts by itself; `None` for TCP.
+    #[must_use]
+    pub fn into_unix(self) -> Option<(UnixListener, SocketFile)> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix { socket, file } => Some((socket, file)),
         }
     }
 
@@ -141,20 +156,18 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     // Between bind and listen: nobody can connect while the permissions are those of the umask.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     let socket = socket.listen(BACKLOG)?;
-    Ok(Listener::Unix { socket, path: path.to_owned(), file_id: file_id(path)? })
+    Ok(Listener::Unix { socket, file: SocketFile { path: path.to_owned(), id: file_id(path)? } })
 }
 
 fn file_id(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-impl Drop for Listener {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Self::Unix { path, file_id: ours, .. } = self
-            && file_id(path).is_ok_and(|found| found == *ours)
-        {
+        if file_id(&self.path).is_ok_and(|found| found == self.id) {
             // Best effort: the next start replaces a file that nobody listens on.
-            std::fs::remove_file(path).ok();
+            std::fs::remove_file(&self.path).ok();
         }
     }
 }

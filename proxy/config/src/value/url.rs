@@ -106,10 +106,16 @@ impl Text for HttpUrl {
 
     fn parse(text: &str) -> Result<Self, Mismatch> {
         if text.contains('@') {
-            return Err(Mismatch::with_remedy("has credentials in it", "remove them: it is read without any"));
+            return Err(Mismatch::with_remedy(
+                "has credentials in it",
+                "remove them: it is read without any",
+            ));
         }
         let wrong = || {
-            Mismatch::with_remedy(format!("{text:?} is not a plain HTTP URL"), "write http://host:port/metrics")
+            Mismatch::with_remedy(
+                format!("{text:?} is not a plain HTTP URL"),
+                "write http://host:port/metrics",
+            )
         };
         let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
         let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

@@ -75,9 +75,7 @@ fn create(state_dir: &Path, path: &Path) -> Result<()> {
     database.close().map_err(|error| sort(draft.clone(), error.into()))?;
     std::fs::rename(&draft, path).map_err(failed)?;
     // The name itself is durable only when the directory is.
-    File::open(state_dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|error| storage(state_dir.to_owned(), error))
+    File::open(state_dir).and_then(|dir| dir.sync_all()).map_err(|error| storage(state_dir.to_owned(), error))
 }
 
 /// Opens a registry that exists, and checks every page of it.
@@ -99,7 +97,10 @@ pub(super) fn sort(path: PathBuf, error: redb::Error) -> Error {
     match error {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Error::InUse { path },
         redb::Error::Io(error)
-            if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput) =>
+            if !matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput
+            ) =>
         {
             storage(path, error)
         }

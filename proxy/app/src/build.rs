@@ -1,0 +1,178 @@
+//! Configuration to listeners, stacks and tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foretoken_config::{Config, EndpointRole, Manage, Reads, Secret, Store};
+use foretoken_health::DetectParams;
+use foretoken_outbound::{EndpointParams, StoreFactory, StoreParams, Tunables};
+use foretoken_protocol::Dial;
+use foretoken_transport::{ClientTls, Connector, Identity, ServerTls};
+use foretoken_types::{Address, Clock, InstanceId, Posture, Report};
+use tokio::sync::{mpsc, watch};
+
+use crate::Error;
+use crate::control::{self, EndpointSpec, HostSource};
+use crate::protocols::{self, ControlLogin};
+
+/// The order in which the machine sees endpoints: the configured primary first.
+fn ordered(store: &Store) -> Vec<&foretoken_config::Endpoint> {
+    let mut endpoints: Vec<_> = store.endpoint.iter().collect();
+    endpoints.sort_by_key(|endpoint| endpoint.role != EndpointRole::Primary);
+    endpoints
+}
+
+fn dials(store: &Store) -> Vec<Dial> {
+    let dial = |endpoint: &foretoken_config::Endpoint| {
+        let (host, port) = endpoint.advertised()?;
+        Some(Dial { endpoint: endpoint.name.clone(), host: host.to_owned(), port })
+    };
+    ordered(store).into_iter().filter_map(dial).collect()
+}
+
+fn connector(endpoint: &foretoken_config::Endpoint, limit: Duration) -> Result<Connector, Error> {
+    let address = endpoint.url.address.clone();
+    if !endpoint.url.tls {
+        return Ok(Connector::plain(address, limit));
+    }
+    let tls = endpoint.tls.as_ref();
+    let identity = tls.and_then(|tls| {
+        Some(Identity { cert_file: tls.cert_file.as_deref()?, key_file: tls.key_file.as_deref()? })
+    });
+    let ca_file = tls.and_then(|tls| tls.ca_file.as_deref());
+    let server_name = tls.and_then(|tls| tls.server_name.clone());
+    let tls = ClientTls::load(ca_file, identity, server_name)?;
+    Ok(Connector { address, limit, tls: Some(tls) })
+}
+
+/// The certificate of a store's listener, if it has one.
+pub(crate) fn listener_tls(store: &Store) -> Result<Option<ServerTls>, Error> {
+    let Some(tls) = &store.tls else { return Ok(None) };
+    Ok(Some(ServerTls::load(&tls.cert_file, &tls.key_file, tls.client_ca_file.as_deref())?))
+}
+
+/// What may be changed while the proxy runs.
+pub(crate) fn tunables(store: &Store, threads: usize) -> Tunables {
+    let bytes = usize::try_from(store.hold_bytes.0).unwrap_or(usize::MAX);
+    Tunables {
+        stale_reads: store.reads == Reads::MirrorWhenHeld,
+        hold_max: store.hold_max,
+        hold_bytes: bytes / threads.max(1),
+    }
+}
+
+/// The data path of one store.
+pub(crate) fn data_path(
+    store: &Store,
+    posture: watch::Receiver<Arc<Posture>>,
+    tunables: watch::Receiver<Arc<Tunables>>,
+    reports: mpsc::Sender<Report>,
+    clock: Arc<dyn Clock>,
+) -> Result<StoreFactory, Error> {
+    let endpoints = ordered(store)
+        .into_iter()
+        .map(|endpoint| {
+            let connector = connector(endpoint, store.connect_timeout)?;
+            Ok(EndpointParams { id: endpoint.name.clone(), connector })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    Ok(protocols::data_path(store, |protocol| StoreParams {
+        store: store.name.clone(),
+        protocol,
+        endpoints,
+        posture,
+        tunables,
+        reports,
+        clock,
+        #[cfg(feature = "unsafe-rules")]
+        rules: crate::rules::data_path(),
+    }))
+}
+
+/// Control connections to the endpoints of a store.
+pub(crate) fn endpoints(store: &Store) -> Result<Vec<EndpointSpec>, Error> {
+    let login = match &store.control {
+        None => None,
+        Some(control) => {
+            let password = Secret::read(&control.password_file)?;
+            let password = zeroize::Zeroizing::new(password.expose().to_owned());
+            Some(ControlLogin { user: control.user.clone(), password })
+        }
+    };
+    let dials = Arc::new(dials(store));
+    let mut specs = Vec::new();
+    for endpoint in ordered(store) {
+        let timeout = store.detect.probe_timeout;
+        // Connecting is part of a probe, and ends with it.
+        let connector = connector(endpoint, timeout)?;
+        let control =
+            protocols::control(store, &endpoint.name, connector, timeout, login.clone(), Arc::clone(&dials));
+        let dial = dials.iter().find(|dial| dial.endpoint == endpoint.name).cloned();
+        let host = match (&endpoint.node_exporter, &endpoint.url.address) {
+            (Some(url), _) => HostSource::NodeExporter(url.to_string()),
+            (None, Address::Tcp { host, .. }) => HostSource::of(host),
+            (None, Address::Unix(_)) => HostSource::Local,
+        };
+        specs.push(EndpointSpec {
+            id: endpoint.name.clone(),
+            region: endpoint.region.clone(),
+            address: endpoint.url.to_string(),
+            dial: dial.ok_or_else(|| Error::NoAdvertised(endpoint.name.clone()))?,
+            control,
+            host,
+        });
+    }
+    Ok(specs)
+}
+
+/// The settings of a store's state machine.
+pub(crate) fn machine(store: &Store, instance: InstanceId, threads: usize) -> foretoken_failover::Params {
+    let endpoints = ordered(store).into_iter().map(|endpoint| endpoint.name.clone()).collect();
+    let mut params = foretoken_failover::Params::new(store.name.clone(), instance, endpoints, threads);
+    params.writers = store.writers;
+    params.follow = (store.manage == Manage::Follow)
+        .then(|| "the configuration says so (manage = \"follow\")".to_owned());
+    params.lease = store.lease.times();
+    params.hold_deadline = store.switchover.hold_deadline;
+    params.pause = store.switchover.pause;
+    params.lag_bytes_max = store.switchover.lag_bytes_max.0;
+    params.lag_max = store.switchover.lag_max;
+    params
+}
+
+/// The control loop of one store.
+pub(crate) fn control(
+    store: &Store,
+    instance: InstanceId,
+    threads: usize,
+    read_lag_max: watch::Receiver<Duration>,
+) -> Result<control::StoreParams, Error> {
+    Ok(control::StoreParams {
+        store: store.name.clone(),
+        listen: store.listen.iter().map(ToString::to_string).collect(),
+        writers: store.writers,
+        machine: machine(store, instance, threads),
+        detect: DetectParams {
+            suspect_after: store.detect.suspect_after,
+            confirm: store.detect.confirm,
+            oldest_unanswered: store.detect.oldest_unanswered,
+            ..DetectParams::default()
+        },
+        probe_interval: store.detect.probe_interval,
+        read_lag_max,
+        region: None,
+        endpoints: endpoints(store)?,
+    })
+}
+
+/// Everything about a configuration that needs files: read once before anything starts.
+///
+/// # Errors
+/// The first file that can't be used.
+pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
+    for store in &config.store {
+        listener_tls(store)?;
+        endpoints(store)?;
+    }
+    Ok(())
+}

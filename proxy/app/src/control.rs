@@ -1,0 +1,111 @@
+//! The control loop of one store: events in, effects out.
+//!
+//! The only room that knows all engines. One task per store owns them: watchers tell what the endpoints say, data threads
+//! report what they did, `health` and `mirror` fold both, `failover` decides, and this loop performs what it decided:
+//! it publishes the posture, sends orders to endpoints, writes the registry. Nothing here waits for an endpoint or for the
+//! disk: what takes time runs in a task of its own and comes back as a signal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foretoken_admin::model::{StoreStatus, SwitchoverReport, SwitchoverRequest};
+use foretoken_health::DetectParams;
+use foretoken_protocol::{Control, Dial};
+use foretoken_registry::Registry;
+use foretoken_types::{Clock, EndpointId, Posture, Region, Report, StoreId, Writers};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+mod engine;
+mod orders;
+mod record;
+mod signal;
+mod status;
+mod watch_endpoint;
+
+pub(crate) use watch_endpoint::HostSource;
+
+/// Signals on their way to a store's loop; a watcher waits when it is full.
+const SIGNALS_DEPTH: usize = 256;
+/// Orders to switch over that wait; there is one operator.
+const COMMANDS_DEPTH: usize = 8;
+
+/// Makes a control connection.
+pub(crate) type MakeControl = Box<dyn Fn() -> Box<dyn Control> + Send + Sync>;
+
+/// One endpoint of a store.
+pub(crate) struct EndpointSpec {
+    /// Its name.
+    pub(crate) id: EndpointId,
+    /// Where it stands.
+    pub(crate) region: Option<Region>,
+    /// Its address, for people.
+    pub(crate) address: String,
+    /// How the other endpoints reach it.
+    pub(crate) dial: Dial,
+    /// Makes a control connection to it.
+    pub(crate) control: MakeControl,
+    /// Where the figures of its machine come from.
+    pub(crate) host: HostSource,
+}
+
+/// What the loop of one store needs to know.
+pub(crate) struct StoreParams {
+    /// The store.
+    pub(crate) store: StoreId,
+    /// Where clients find it, for people.
+    pub(crate) listen: Vec<String>,
+    /// Who else writes.
+    pub(crate) writers: Writers,
+    /// Settings of the state machine.
+    pub(crate) machine: foretoken_failover::Params,
+    /// Thresholds of the detector.
+    pub(crate) detect: DetectParams,
+    /// How often an endpoint is looked at.
+    pub(crate) probe_interval: Duration,
+    /// Lag up to which a mirror may serve stale reads.
+    pub(crate) read_lag_max: watch::Receiver<Duration>,
+    /// Where this sidecar stands.
+    pub(crate) region: Option<Region>,
+    /// The endpoints, the configured primary first.
+    pub(crate) endpoints: Vec<EndpointSpec>,
+}
+
+/// An order to switch over.
+pub(crate) struct Command {
+    /// What is asked.
+    pub(crate) request: SwitchoverRequest,
+    /// Where the report goes.
+    pub(crate) answer: oneshot::Sender<SwitchoverReport>,
+}
+
+/// The loop of one store, seen from outside.
+pub(crate) struct StoreHandle {
+    /// What the data plane obeys.
+    pub(crate) posture: watch::Receiver<Arc<Posture>>,
+    /// What `status` shows.
+    pub(crate) status: watch::Receiver<Arc<StoreStatus>>,
+    /// Orders.
+    pub(crate) commands: mpsc::Sender<Command>,
+    /// Ends when `stop` turns true.
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// Starts the loop of one store on the present runtime. It ends when `stop` turns true.
+#[must_use]
+pub(crate) fn spawn(
+    params: StoreParams,
+    registry: Arc<dyn Registry>,
+    clock: Arc<dyn Clock>,
+    reports: mpsc::Receiver<Report>,
+    stop: watch::Receiver<bool>,
+) -> StoreHandle {
+    let (posture_out, posture) = watch::channel(Arc::new(Posture::closed(params.store.clone())));
+    let (status_out, status) = watch::channel(Arc::new(StoreStatus::unknown(params.store.clone())));
+    let (commands, commands_in) = mpsc::channel(COMMANDS_DEPTH);
+    let (signals, signals_in) = mpsc::channel(SIGNALS_DEPTH);
+    let inputs = engine::Inputs { signals: signals_in, reports, commands: commands_in, stop };
+    let engine = engine::Engine::new(params, registry, clock, signals, posture_out, status_out);
+    let task = tokio::spawn(engine.run(inputs));
+    StoreHandle { posture, status, commands, task }
+}

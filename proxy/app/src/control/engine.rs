@@ -1,0 +1,467 @@
+//! The task that owns the engines of one store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foretoken_admin::model::{LastSwitchover, StoreStatus, SwitchoverReport};
+use foretoken_failover::{Change, Effect, Event, Machine, Rejection};
+use foretoken_health::{Detector, EndpointMetrics, HostFigures, Verdict};
+use foretoken_mirror::{MirrorMetrics, MirrorSpec, Tracker};
+use foretoken_protocol::{Preflight, Severity};
+use foretoken_registry::Registry;
+use foretoken_types::{
+    BootInstant, Capacity, Clock, EndpointId, Failure, Link, Observation, Posture, Report, Role,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::orders::{DEPTH, Executor, Ordered};
+use super::signal::Signal;
+use super::watch_endpoint::Watcher;
+use super::{Command, StoreParams, record, status};
+use crate::metrics::ControlMetrics;
+
+/// What is exported and shown is renewed this often, and at each change of the posture.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
+
+/// Where news comes from.
+pub(super) struct Inputs {
+    pub(super) signals: mpsc::Receiver<Signal>,
+    pub(super) reports: mpsc::Receiver<Report>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// One endpoint and all that is known of it.
+pub(super) struct Endpoint {
+    pub(super) id: EndpointId,
+    pub(super) detector: Detector,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) found: Option<Observation>,
+    pub(super) refused: Option<String>,
+    pub(super) preflight: Preflight,
+    metrics: EndpointMetrics,
+    lag: MirrorMetrics,
+    capacity: Capacity,
+    host: HostFigures,
+    orders: mpsc::Sender<Ordered>,
+}
+
+/// The engines of one store and their wiring.
+pub(super) struct Engine {
+    pub(super) params: StoreParams,
+    pub(super) machine: Machine,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) tracker: Tracker,
+    pub(super) last: Option<LastSwitchover>,
+    registry: Arc<dyn Registry>,
+    clock: Arc<dyn Clock>,
+    signals: mpsc::Sender<Signal>,
+    posture: watch::Sender<Arc<Posture>>,
+    status: watch::Sender<Arc<StoreStatus>>,
+    probe_writes: watch::Sender<bool>,
+    waiting: HashMap<u64, oneshot::Sender<SwitchoverReport>>,
+    commands: u64,
+    metrics: ControlMetrics,
+    shown: Option<BootInstant>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        params: StoreParams,
+        registry: Arc<dyn Registry>,
+        clock: Arc<dyn Clock>,
+        signals: mpsc::Sender<Signal>,
+        posture: watch::Sender<Arc<Posture>>,
+        status: watch::Sender<Arc<StoreStatus>>,
+    ) -> Self {
+        let (probe_writes, watch_probes) = watch::channel(true);
+        let dials: Vec<_> = params.endpoints.iter().map(|spec| spec.dial.clone()).collect();
+        let mut endpoints = Vec::new();
+        for (number, spec) in params.endpoints.iter().enumerate() {
+            let (orders, orders_in) = mpsc::channel(DEPTH);
+            let executor = Executor {
+                control: (spec.control)(),
+                instance: params.machine.instance.clone(),
+                dials: dials.clone(),
+                signals: signals.clone(),
+            };
+            let watcher = Watcher {
+                endpoint: number,
+                control: (spec.control)(),
+                host: spec.host.clone(),
+                every: params.probe_interval,
+                clock: Arc::clone(&clock),
+                signals: signals.clone(),
+                probe_writes: watch_probes.clone(),
+            };
+            // Both end when this engine, and with it the channels' other ends, is gone.
+            tokio::spawn(executor.run(orders_in));
+            tokio::spawn(watcher.run());
+            endpoints.push(Endpoint {
+                id: spec.id.clone(),
+                detector: Detector::new(spec.id.clone(), params.detect),
+                verdict: None,
+                found: None,
+                refused: None,
+                preflight: Preflight::default(),
+                metrics: EndpointMetrics::new(&params.store, &spec.id),
+                lag: MirrorMetrics::new(&params.store, &spec.id),
+                capacity: Capacity::default(),
+                host: HostFigures::default(),
+                orders,
+            });
+        }
+        let specs = params
+            .endpoints
+            .iter()
+            .map(|spec| MirrorSpec { endpoint: spec.id.clone(), region: spec.region.clone() });
+        Self {
+            machine: Machine::new(params.machine.clone()),
+            tracker: Tracker::new(params.region.clone(), specs),
+            metrics: ControlMetrics::new(&params.store),
+            params,
+            endpoints,
+            last: None,
+            registry,
+            clock,
+            signals,
+            posture,
+            status,
+            probe_writes,
+            waiting: HashMap::new(),
+            commands: 0,
+            shown: None,
+        }
+    }
+
+    /// Runs until told to stop.
+    pub(super) async fn run(mut self, mut inputs: Inputs) {
+        self.load();
+        loop {
+            let wait = self.until_next();
+            tokio::select! {
+                biased;
+                _ = inputs.stop.wait_for(|stop| *stop) => break,
+                Some(signal) = inputs.signals.recv() => self.hear(signal),
+                Some(report) = inputs.reports.recv() => self.report(report),
+                Some(command) = inputs.commands.recv() => self.command(command),
+                () = tokio::time::sleep(wait) => self.step(Event::Tick),
+            }
+            self.judge();
+            self.show();
+        }
+        self.release().await;
+    }
+
+    /// How long nothing has to happen.
+    fn until_next(&mut self) -> Duration {
+        let now = self.clock.now();
+        let detectors = self.endpoints.iter_mut().filter_map(|endpoint| endpoint.detector.next_change(now));
+        let next = detectors.chain(self.machine.next_deadline()).min();
+        // A timer rounds up to the next millisecond, so that a deadline in the past does not spin.
+        next.map_or(SHOW_EVERY, |at| now.until(at)).clamp(Duration::from_millis(1), SHOW_EVERY)
+    }
+
+    fn load(&self) {
+        let (registry, signals, store) =
+            (Arc::clone(&self.registry), self.signals.clone(), self.params.store.clone());
+        tokio::task::spawn_blocking(move || {
+            let loaded = record::load(&*registry, &store).map_err(|error| error.to_string());
+            // The engine may have been stopped meanwhile.
+            signals.blocking_send(Signal::Loaded(loaded)).ok();
+        });
+    }
+
+    fn hear(&mut self, signal: Signal) {
+        let now = self.clock.now();
+        match signal {
+            Signal::Asked { endpoint, at } => self.endpoints[endpoint].detector.probe_started(at),
+            Signal::Looked { endpoint, asked, probed, found, took } => {
+                let failure = found.as_ref().err().map(|refused| refused.failure);
+                let at = &mut self.endpoints[endpoint];
+                at.detector.looked(found.as_deref().map_err(|refused| refused.failure), took, now);
+                at.metrics.looked(failure, took);
+                match &found {
+                    Ok(found) => (at.found, at.refused) = (Some((**found).clone()), None),
+                    Err(refused) => at.refused = Some(refused.detail.clone()),
+                }
+                let id = at.id.clone();
+                self.place(endpoint, found.as_deref().map_err(|refused| refused.failure), now);
+                let found = found.map_err(|refused| refused.failure);
+                self.examine(endpoint, found.as_ref().is_ok_and(|found| found.keys == 0));
+                self.step(Event::Observed { endpoint: id, asked, probed, found });
+                self.mirrors(now);
+            }
+            Signal::Reached { endpoint, result } => self.endpoints[endpoint].detector.reached(result, now),
+            Signal::Capacity { endpoint, capacity } => self.endpoints[endpoint].capacity = capacity,
+            Signal::Host { endpoint, figures } => self.endpoints[endpoint].host = figures,
+            Signal::Examined { endpoint, preflight } => {
+                self.endpoints[endpoint].preflight = preflight;
+                let empty = self.endpoints[endpoint].found.as_ref().is_some_and(|found| found.keys == 0);
+                self.examine(endpoint, empty);
+            }
+            Signal::Answered { operation, result } => self.step(Event::Answered { operation, result }),
+            Signal::Loaded(Ok(record)) => {
+                if let Some(record) = &record {
+                    self.tracker.remember(&record.history);
+                }
+                self.step(Event::Loaded(record));
+            }
+            Signal::Loaded(Err(why)) => {
+                // Without its record nothing may be decided; the disk may come back.
+                tracing::error!(store = %self.params.store, error = %why, "the registry can't be read");
+                let (registry, signals, store) =
+                    (Arc::clone(&self.registry), self.signals.clone(), self.params.store.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let loaded = tokio::task::spawn_blocking(move || {
+                        record::load(&*registry, &store).map_err(|error| error.to_string())
+                    });
+                    if let Ok(loaded) = loaded.await {
+                        signals.send(Signal::Loaded(loaded)).await.ok();
+                    }
+                });
+            }
+            Signal::Saved { operation, result } => self.step(Event::Saved { operation, result }),
+        }
+    }
+
+    /// Tells detector and tracker what a look says of replication.
+    fn place(&mut self, endpoint: usize, found: Result<&Observation, Failure>, now: BootInstant) {
+        let id = self.endpoints[endpoint].id.clone();
+        let link = match found {
+            Ok(Observation { role: Role::Mirror { of: Some(of), link }, .. }) => Some((of.clone(), *link)),
+            _ => None,
+        };
+        for other in &mut self.endpoints {
+            let word = link.as_ref().filter(|(of, _)| *of == other.id).map(|(_, link): &(_, Link)| *link);
+            other.detector.mirror_link(&id, word, now);
+        }
+        let is_primary = self.machine.posture().primary.as_ref() == Some(&id);
+        match found {
+            Ok(found) if is_primary => self.tracker.primary(found, now),
+            found => self.tracker.mirror(&id, found, now),
+        }
+    }
+
+    fn examine(&mut self, endpoint: usize, empty: bool) {
+        let at = &self.endpoints[endpoint];
+        let blockers = at
+            .preflight
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Blocker)
+            .map(|finding| format!("{}: {}", finding.what, finding.detail))
+            .collect();
+        let event = Event::Examined {
+            endpoint: at.id.clone(),
+            version: at.preflight.version.clone(),
+            empty: Some(empty),
+            blockers,
+        };
+        self.step(event);
+    }
+
+    fn mirrors(&mut self, now: BootInstant) {
+        let limit = *self.params.read_lag_max.borrow();
+        let primary = self.machine.posture().primary.clone();
+        let mut routes = self.tracker.eligible_for_reads(limit, now);
+        routes.retain(|route| Some(&route.endpoint) != primary.as_ref());
+        let lags = self
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                let lag = self.tracker.lag(&endpoint.id, now);
+                let lag = foretoken_failover::Lag {
+                    bytes: lag.map(|lag| lag.bytes),
+                    time: lag.and_then(|lag| lag.time),
+                };
+                (endpoint.id.clone(), lag)
+            })
+            .collect();
+        self.step(Event::Mirrors { routes, lags });
+    }
+
+    fn report(&mut self, report: Report) {
+        let now = self.clock.now();
+        match report {
+            Report::Sample(sample) => {
+                if let Some(at) = self.endpoints.iter_mut().find(|at| at.id == sample.endpoint) {
+                    at.detector.sample(&sample, now);
+                }
+            }
+            Report::Held { thread, operation, in_doubt, .. } => {
+                self.step(Event::Held { operation, thread, in_doubt })
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.commands += 1;
+        self.waiting.insert(self.commands, command.answer);
+        let (to, dry_run) = (command.request.to, command.request.dry_run);
+        self.step(Event::Switchover { command: self.commands, to, dry_run });
+    }
+
+    /// Tells the machine of each verdict that has changed.
+    fn judge(&mut self) {
+        let now = self.clock.now();
+        for number in 0..self.endpoints.len() {
+            let at = &mut self.endpoints[number];
+            // Before the first look there is no word.
+            if at.found.is_none() && at.refused.is_none() {
+                continue;
+            }
+            let verdict = at.detector.verdict(now);
+            let kind = |verdict: &Verdict| std::mem::discriminant(verdict);
+            if at.verdict.as_ref().map(kind) == Some(kind(&verdict)) {
+                at.verdict = Some(verdict);
+                continue;
+            }
+            let (word, why) = match &verdict {
+                Verdict::Up => (foretoken_failover::Verdict::Up, String::new()),
+                Verdict::Suspect { evidence, .. } => {
+                    (foretoken_failover::Verdict::Suspect, evidence.to_string())
+                }
+                Verdict::Down { evidence, .. } => (foretoken_failover::Verdict::Down, evidence.to_string()),
+            };
+            let id = at.id.clone();
+            at.metrics.verdict(&verdict);
+            at.verdict = Some(verdict);
+            tracing::info!(store = %self.params.store, endpoint = %id, verdict = ?word, evidence = %why, "health changed");
+            self.step(Event::Health { endpoint: id, verdict: word, why });
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let before = (
+            self.machine.posture().state,
+            self.machine.posture().epoch,
+            self.machine.posture().primary.clone(),
+        );
+        let effects = self.machine.step(event, self.clock.now());
+        for effect in effects {
+            self.perform(effect);
+        }
+        let may_probe = self.machine.may_probe_writes();
+        self.probe_writes.send_if_modified(|probe| std::mem::replace(probe, may_probe) != may_probe);
+        let posture = self.machine.posture();
+        if before != (posture.state, posture.epoch, posture.primary.clone()) {
+            tracing::info!(
+                store = %self.params.store,
+                state = %posture.state,
+                epoch = %posture.epoch,
+                primary = posture.primary.as_ref().map(tracing::field::display),
+                plan_id = self.machine.plan(),
+                reason = self.machine.reason(),
+                "state changed"
+            );
+            self.shown = None;
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Publish(posture) => {
+                self.posture.send_replace(Arc::new(posture));
+            }
+            Effect::Order { operation, endpoint, order } => {
+                let at = self.endpoints.iter().find(|at| at.id == endpoint);
+                let sent = at.is_some_and(|at| at.orders.try_send(Ordered { operation, order }).is_ok());
+                if !sent {
+                    // Answered like any other order, so that the machine never waits for what will not come.
+                    let detail = format!("{endpoint} has too many orders under way");
+                    let result = Err(Rejection { failure: Failure::Timeout, detail });
+                    self.later(Signal::Answered { operation, result });
+                }
+            }
+            Effect::Save { operation, expected, record } => {
+                let (registry, signals, store) =
+                    (Arc::clone(&self.registry), self.signals.clone(), self.params.store.clone());
+                tokio::task::spawn_blocking(move || {
+                    let result = record::save(&registry, &store, expected.as_ref(), &record, operation);
+                    signals.blocking_send(Signal::Saved { operation, result }).ok();
+                });
+            }
+            Effect::Report(change) => self.changed(change),
+            Effect::PublishLoss { epoch, endpoint, loss } => {
+                let bytes = match loss {
+                    foretoken_failover::Loss::AtLeast(bytes) => bytes,
+                    foretoken_failover::Loss::Exactly(bytes) => {
+                        self.metrics.lost(bytes);
+                        bytes
+                    }
+                };
+                tracing::warn!(
+                    store = %self.params.store, endpoint = %endpoint, epoch = %epoch, bytes, ?loss,
+                    "the old primary had data that the new one never got"
+                );
+            }
+        }
+    }
+
+    /// Comes back as a signal.
+    fn later(&self, signal: Signal) {
+        let signals = self.signals.clone();
+        tokio::spawn(async move { signals.send(signal).await.ok() });
+    }
+
+    /// A change of primary has ended, one way or another.
+    fn changed(&mut self, change: Change) {
+        let report = status::report(&self.params.store, &change);
+        tracing::info!(
+            store = %self.params.store,
+            plan_id = change.plan,
+            from = change.from.as_ref().map(tracing::field::display),
+            to = change.to.as_ref().map(tracing::field::display),
+            outcome = report.outcome.as_str(),
+            hold_us = report.hold_us,
+            epoch = %change.epoch,
+            detail = %change.detail,
+            "change of primary ended"
+        );
+        if !change.dry_run {
+            self.metrics.changed(&change);
+            self.last = Some(status::last(&change, record::unix_ms()));
+        }
+        if let Some(answer) = change.command.and_then(|command| self.waiting.remove(&command)) {
+            // The caller may have given up; the change has been made all the same.
+            answer.send(report).ok();
+        }
+    }
+
+    /// Exports and shows what is known.
+    fn show(&mut self) {
+        let now = self.clock.now();
+        if self.shown.is_some_and(|shown| now.since(shown) < SHOW_EVERY) {
+            return;
+        }
+        self.shown = Some(now);
+        for at in &mut self.endpoints {
+            let figures = at.detector.window().figures(now);
+            at.metrics.window(&figures);
+            at.metrics.capacity(&at.capacity);
+            at.metrics.host(&at.host);
+            at.lag.lag(self.tracker.lag(&at.id, now));
+        }
+        self.metrics.posture(self.machine.posture());
+        let status = status::status(self, now);
+        self.status.send_replace(Arc::new(status));
+        let waiting: Vec<_> = self.waiting.extract_if(|_, answer| answer.is_closed()).collect();
+        drop(waiting);
+    }
+
+    /// Gives up the owner record, so that another sidecar need not wait for its end.
+    async fn release(&self) {
+        let Some(primary) = self.machine.posture().primary.as_ref() else { return };
+        if !matches!(self.machine.authority(), foretoken_types::Authority::Owner) {
+            return;
+        }
+        if let Some(spec) = self.params.endpoints.iter().find(|spec| spec.id == *primary)
+            && let Err(refused) = (spec.control)().release(&self.params.machine.instance).await
+        {
+            tracing::info!(store = %self.params.store, error = %refused, "the owner record was not given up; it ends by itself");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What is shown of a store, and the reports of changes.
+
+use std::time::Duration;
+
+use foretoken_admin::model::{
+    AuthorityStatus, ChangeKind, Check, EndpointStatus, HealthState, HoldStatus, LastSwitchover, StoreStatus,
+    SwitchoverOutcome, SwitchoverReport, SwitchoverStep,
+};
+use foretoken_failover::{Change, Outcome};
+use foretoken_health::Verdict;
+use foretoken_mirror::Need;
+use foretoken_types::{Authority, BootInstant, StoreId, Writers};
+
+use super::engine::{Endpoint, Engine};
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+const fn kind(change: &Change) -> ChangeKind {
+    match change.kind {
+        foretoken_failover::ChangeKind::Switchover => ChangeKind::Switchover,
+        foretoken_failover::ChangeKind::Failover => ChangeKind::Failover,
+    }
+}
+
+const fn outcome(outcome: Outcome) -> SwitchoverOutcome {
+    match outcome {
+        Outcome::Done => SwitchoverOutcome::Done,
+        Outcome::Aborted => SwitchoverOutcome::Aborted,
+        Outcome::Refused => SwitchoverOutcome::Refused,
+    }
+}
+
+/// The report of a change, as the API gives it.
+pub(super) fn report(store: &StoreId, change: &Change) -> SwitchoverReport {
+    SwitchoverReport {
+        store: store.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+        dry_run: change.dry_run,
+        outcome: outcome(change.outcome),
+        checks: change
+            .checks
+            .iter()
+            .map(|check| Check {
+                name: check.name.to_owned(),
+                passed: check.passed,
+                detail: check.detail.clone(),
+            })
+            .collect(),
+        steps: change
+            .steps
+            .iter()
+            .map(|step| SwitchoverStep { name: step.name.to_owned(), took_us: micros(step.took) })
+            .collect(),
+        hold_us: change.held_for.map(micros),
+        epoch: change.epoch,
+        detail: change.detail.clone(),
+    }
+}
+
+/// The same for `last_switchover`.
+pub(super) fn last(change: &Change, at_unix_ms: u64) -> LastSwitchover {
+    LastSwitchover {
+        from: change.from.clone(),
+        to: change.to.clone(),
+        kind: kind(change),
+        hold_us: change.held_for.map(micros),
+        outcome: outcome(change.outcome),
+        at_unix_ms,
+    }
+}
+
+/// What is known of the store now.
+pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
+    let endpoints =
+        (0..engine.endpoints.len()).map(|number| endpoint(engine, number, now)).collect::<Vec<_>>();
+    let (machine, params) = (&engine.machine, &engine.params);
+    let posture = machine.posture();
+    let served = posture.primary.is_some() && posture.lease.is_some() && posture.hold.is_none();
+    let owner = matches!(machine.authority(), Authority::Owner);
+    let followers = engine
+        .endpoints
+        .iter()
+        .filter_map(|at| at.found.as_ref())
+        .map(|found| found.followers)
+        .max()
+        .unwrap_or(0);
+    let can_move = endpoints.iter().any(|at| at.eligible_for_promotion);
+    let automatic = owner && params.writers == Writers::ThisSidecar && followers == 0 && can_move;
+    let doubt = match machine.authority() {
+        _ if automatic => None,
+        Authority::Follower(why) => Some(format!("follows and changes nothing: {why}")),
+        Authority::Undecided => Some("nobody is in charge yet".to_owned()),
+        Authority::Owner if params.writers != Writers::ThisSidecar => {
+            Some("no automatic failover: others may write to the store (writers = \"others\")".to_owned())
+        }
+        Authority::Owner if followers > 0 => {
+            Some(format!("no automatic failover: {followers} other sidecar(s) follow this store"))
+        }
+        Authority::Owner => Some("no automatic failover: no mirror could be promoted now".to_owned()),
+    };
+    let mut authority = AuthorityStatus::from(machine.authority());
+    authority.owner = if owner { Some(params.machine.instance.clone()) } else { machine.owner().cloned() };
+    StoreStatus {
+        listen: params.listen.clone(),
+        state: posture.state,
+        epoch: posture.epoch,
+        authority,
+        writers: params.writers,
+        durability: posture.durability,
+        primary: posture.primary.clone(),
+        hold: posture.hold.map(|hold| HoldStatus {
+            scope: hold.scope.into(),
+            since_ms: millis(machine.held_since().map_or(Duration::ZERO, |since| now.since(since))),
+            reason: machine.reason().unwrap_or("a planned switchover").to_owned(),
+        }),
+        ready: served,
+        reason: machine.reason().map(str::to_owned).or(doubt),
+        automatic_failover: automatic,
+        last_switchover: engine.last.clone(),
+        endpoints,
+        ..StoreStatus::unknown(params.store.clone())
+    }
+}
+
+fn endpoint(engine: &mut Engine, number: usize, now: BootInstant) -> EndpointStatus {
+    let spec = &engine.params.endpoints[number];
+    let mut shown = EndpointStatus::unknown(spec.id.clone(), spec.address.clone());
+    shown.region.clone_from(&spec.region);
+    let primary = engine.machine.posture().primary.clone();
+    let need = Need::Failover;
+    let standing =
+        engine.tracker.candidates(primary.as_ref(), need, now).into_iter().find(|s| s.endpoint == spec.id);
+    let lag = engine.tracker.lag(&spec.id, now);
+    let at: &mut Endpoint = &mut engine.endpoints[number];
+    if let Some(found) = &at.found {
+        shown.set_role(&found.role);
+        shown.position = Some(found.position);
+        shown.persistence = Some(found.persistence);
+    }
+    if !at.preflight.server.is_empty() {
+        shown.version = Some(at.preflight.server.clone());
+    }
+    (shown.health, shown.evidence) = match &at.verdict {
+        None => (HealthState::Unknown, at.refused.clone()),
+        Some(Verdict::Up) => (HealthState::Up, None),
+        Some(Verdict::Suspect { evidence, .. }) => (HealthState::Suspect, Some(evidence.to_string())),
+        Some(Verdict::Down { evidence, .. }) => (HealthState::Down, Some(evidence.to_string())),
+    };
+    if primary.as_ref() == Some(&at.id) {
+        shown.why_not = Some("it is the primary".to_owned());
+    } else {
+        shown.lag_bytes = lag.map(|lag| lag.bytes);
+        shown.lag_ms = lag.and_then(|lag| lag.time).map(millis);
+        let unfit = standing.as_ref().and_then(|standing| standing.unfit.as_ref());
+        shown.eligible_for_promotion = standing.is_some() && unfit.is_none();
+        shown.why_not = unfit.map(ToString::to_string);
+    }
+    let figures = at.detector.window().figures(now);
+    shown.requests_per_second = Some(figures.rate);
+    shown.latency_p99_us = figures.latency_p99.map(micros);
+    shown
+}

@@ -1,0 +1,135 @@
+//! Looks at one endpoint, over and over, on a connection of its own.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foretoken_health::HostFigures;
+use foretoken_protocol::Control;
+use foretoken_types::{Clock, Failure, Role};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::signal::Signal;
+use crate::scrape;
+
+/// How often limits are asked for.
+const CAPACITY_EVERY: Duration = Duration::from_secs(1);
+/// How often the machine is looked at.
+const HOST_EVERY: Duration = Duration::from_secs(5);
+/// How often the preflight is repeated: what it reads is configuration.
+const EXAMINE_EVERY: Duration = Duration::from_secs(30);
+
+/// Where figures of an endpoint's machine come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostSource {
+    /// It is this machine.
+    Local,
+    /// Its node_exporter.
+    NodeExporter(String),
+    /// Nowhere.
+    Unknown,
+}
+
+impl HostSource {
+    /// This machine, when the host is a loopback address or its name.
+    #[must_use]
+    pub(crate) fn of(host: &str) -> Self {
+        let loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if loopback || host == "localhost" { Self::Local } else { Self::Unknown }
+    }
+}
+
+/// What a watcher is given.
+pub(super) struct Watcher {
+    pub(super) endpoint: usize,
+    pub(super) control: Box<dyn Control>,
+    pub(super) host: HostSource,
+    pub(super) every: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) signals: mpsc::Sender<Signal>,
+    /// Whether writes may be probed now.
+    pub(super) probe_writes: watch::Receiver<bool>,
+}
+
+impl Watcher {
+    /// Looks until nobody listens any more.
+    pub(super) async fn run(mut self) {
+        let mut tick = tokio::time::interval(self.every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let start = Instant::now();
+        let (mut capacity_at, mut examine_at, mut host_at) = (start, start, start);
+        let mut is_primary = false;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.signals.closed() => return,
+            }
+            let Some(well) = self.look(&mut is_primary).await else { return };
+            let now = Instant::now();
+            if well && now >= examine_at {
+                if let Ok(preflight) = self.control.preflight().await {
+                    self.tell(Signal::Examined { endpoint: self.endpoint, preflight }).await;
+                    examine_at = now + EXAMINE_EVERY;
+                }
+            } else if well && now >= capacity_at {
+                if let Ok(capacity) = self.control.capacity().await {
+                    self.tell(Signal::Capacity { endpoint: self.endpoint, capacity }).await;
+                }
+                capacity_at = now + CAPACITY_EVERY;
+            } else if now >= host_at {
+                host_at = now + HOST_EVERY;
+                if let Some(figures) = self.figures().await {
+                    self.tell(Signal::Host { endpoint: self.endpoint, figures }).await;
+                }
+            }
+        }
+    }
+
+    async fn tell(&mut self, signal: Signal) {
+        // A closed channel ends the watcher at its next turn.
+        self.signals.send(signal).await.ok();
+    }
+
+    /// One look; whether it went well. `None`: nobody listens any more.
+    async fn look(&mut self, is_primary: &mut bool) -> Option<bool> {
+        let asked = self.clock.now();
+        self.signals.send(Signal::Asked { endpoint: self.endpoint, at: asked }).await.ok()?;
+        let probed = *self.probe_writes.borrow_and_update() && *is_primary;
+        let result = self.control.observe(probed).await;
+        let took = self.clock.now().since(asked);
+        let failure = match &result {
+            Ok(found) => {
+                *is_primary = found.role == Role::Primary;
+                None
+            }
+            Err(refused) => Some(refused.failure),
+        };
+        let found = result.map(Box::new);
+        self.signals
+            .send(Signal::Looked { endpoint: self.endpoint, asked, probed, found, took })
+            .await
+            .ok()?;
+        if matches!(failure, Some(Failure::Refused | Failure::Timeout | Failure::Other)) {
+            let result = self.control.reach().await.map_err(|refused| refused.failure);
+            self.signals.send(Signal::Reached { endpoint: self.endpoint, result }).await.ok()?;
+        }
+        Some(failure.is_none())
+    }
+
+    async fn figures(&mut self) -> Option<HostFigures> {
+        match &self.host {
+            HostSource::Unknown => None,
+            HostSource::Local => {
+                tokio::task::spawn_blocking(|| foretoken_health::host::local(Path::new("/proc"))).await.ok()
+            }
+            HostSource::NodeExporter(url) => {
+                let text = scrape::get(url).await.inspect_err(|error| {
+                    tracing::debug!(url = %url, error = %error, "node_exporter was not read");
+                });
+                text.ok().map(|text| foretoken_health::host::parse_node_exporter(&text))
+            }
+        }
+    }
+}

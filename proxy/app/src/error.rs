@@ -1,0 +1,49 @@
+//! Why the sidecar does not start.
+
+use std::io;
+
+use foretoken_types::EndpointId;
+
+/// Why the sidecar does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A socket or a certificate.
+    #[error(transparent)]
+    Transport(#[from] foretoken_transport::Error),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] foretoken_registry::Error),
+    /// The data threads.
+    #[error(transparent)]
+    DataPlane(#[from] foretoken_outbound::Error),
+    /// Logs or metrics.
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::TelemetryError),
+    /// A password file.
+    #[error(transparent)]
+    Secret(#[from] foretoken_config::SecretError),
+    /// The secret of the admin listener.
+    #[error(transparent)]
+    AdminSecret(#[from] foretoken_admin::SecretError),
+    /// The runtime or a signal handler.
+    #[error("{what}")]
+    Os {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Other endpoints can't reach an endpoint that is only known by a Unix socket.
+    #[error("endpoint {0} has a Unix socket only, and its mirrors need a TCP address: set `advertise`")]
+    NoAdvertised(EndpointId),
+    /// The state directory.
+    #[error("state directory {}", path.display())]
+    StateDir {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}

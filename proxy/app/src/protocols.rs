@@ -1,0 +1,56 @@
+//! The list of protocols, one line each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foretoken_config::{Protocol, Store};
+use foretoken_outbound::{StoreFactory, StoreParams};
+use foretoken_protocol::Dial;
+use foretoken_protocol_redis::{ControlParams, Credentials, Redis, RedisControl};
+use foretoken_transport::Connector;
+use foretoken_types::EndpointId;
+
+use crate::control::MakeControl;
+
+/// Credentials of control connections.
+#[derive(Clone)]
+pub(crate) struct ControlLogin {
+    pub(crate) user: String,
+    pub(crate) password: zeroize::Zeroizing<String>,
+}
+
+/// Makes the data path of a store.
+pub(crate) fn data_path(store: &Store, make: impl FnOnce(Redis) -> StoreParams<Redis>) -> StoreFactory {
+    match store.protocol {
+        Protocol::Redis => StoreFactory::new(make(Redis)),
+    }
+}
+
+/// Makes control connections to one endpoint of a store.
+pub(crate) fn control(
+    store: &Store,
+    this: &EndpointId,
+    connector: Connector,
+    timeout: Duration,
+    login: Option<ControlLogin>,
+    dials: Arc<Vec<Dial>>,
+) -> MakeControl {
+    match store.protocol {
+        Protocol::Redis => {
+            let (store, this) = (store.name.clone(), this.clone());
+            Box::new(move || {
+                Box::new(RedisControl::new(ControlParams {
+                    store: store.clone(),
+                    connector: connector.clone(),
+                    credentials: login.as_ref().map(|login| Credentials {
+                        user: Some(login.user.clone()),
+                        password: login.password.clone(),
+                    }),
+                    timeout,
+                    endpoints: dials.to_vec(),
+                    this: this.clone(),
+                }))
+            })
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! `foretoken run`: starts everything, waits for signals, drains.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use foretoken_admin::model::{Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
+use foretoken_admin::{Listeners, Stores, SwitchoverError};
+use foretoken_config::{Config, LogFormat as ConfiguredFormat, Store};
+use foretoken_outbound::{DataPlane, Tunables};
+use foretoken_registry::{Disk, Registry};
+use foretoken_transport::{Listener, ServerTls};
+use foretoken_types::{Address, Clock, StoreId};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::BootClock;
+use crate::control::{self, Command, StoreHandle};
+use crate::telemetry::{self, LogFormat, LogLevel};
+use crate::{Error, build};
+
+/// Samples and answers on their way up; ten samples a second from each endpoint and thread.
+const REPORTS_DEPTH: usize = 4096;
+/// How often the configuration file is looked at.
+const FILE_EVERY: Duration = Duration::from_secs(2);
+/// How long an order to switch over may take before its caller hears that its end is not known.
+const SWITCHOVER_MOST: Duration = Duration::from_secs(25);
+
+/// What the command line says beyond the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The configuration file, for reloads.
+    pub config_file: Option<PathBuf>,
+    /// Callers on loopback may change things without the secret.
+    pub admin_open: bool,
+    /// Overrides `log.format`.
+    pub log_format: Option<LogFormat>,
+    /// Overrides `log.level`.
+    pub log_filter: Option<String>,
+}
+
+/// Runs the sidecar until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Error`]: it could not start. Once it serves, faults are logged and lived with.
+pub fn run(config: Config, options: RunOptions) -> Result<(), Error> {
+    let format = options.log_format.unwrap_or(match config.log.format {
+        ConfiguredFormat::Text => LogFormat::Text,
+        ConfiguredFormat::Json => LogFormat::Json,
+    });
+    let filter = options.log_filter.clone().unwrap_or_else(|| config.log.level.as_str().to_owned());
+    let level = telemetry::start_logs(format, &filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Os { what: "start the control runtime", source })?;
+    let result = runtime.block_on(serve(config, options, level));
+    // Tasks that still wait for a peer must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// One store while it runs.
+struct Running {
+    id: StoreId,
+    handle: StoreHandle,
+    tunables: watch::Sender<Arc<Tunables>>,
+    read_lag_max: watch::Sender<Duration>,
+    tls: watch::Sender<Option<ServerTls>>,
+}
+
+async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(), Error> {
+    let metrics = telemetry::start_metrics()?;
+    foretoken_outbound::describe();
+    foretoken_health::describe();
+    foretoken_mirror::describe();
+    crate::metrics::describe();
+    build::rehearse(&config)?;
+    make_state_dir(&config.state_dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(BootClock);
+    let registry: Arc<dyn Registry> = Arc::new(Disk::open(&config.state_dir)?);
+    let (stop, stopped) = watch::channel(false);
+    let threads = config.data.threads as usize;
+
+    let mut running = Vec::new();
+    let mut factories = Vec::new();
+    for store in &config.store {
+        let (reports, reports_in) = mpsc::channel(REPORTS_DEPTH);
+        let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, threads)));
+        let (read_lag_max, lag_in) = watch::channel(store.read_lag_max);
+        let params = build::control(store, registry.instance(), threads, lag_in)?;
+        let handle =
+            control::spawn(params, Arc::clone(&registry), Arc::clone(&clock), reports_in, stopped.clone());
+        factories.push(build::data_path(
+            store,
+            handle.posture.clone(),
+            tunables_in,
+            reports,
+            Arc::clone(&clock),
+        )?);
+        let (tls, _) = watch::channel(build::listener_tls(store)?);
+        running.push(Running { id: store.name.clone(), handle, tunables, read_lag_max, tls });
+    }
+    let plane = Arc::new(DataPlane::start(threads, config.data.max_connections as usize, factories)?);
+    let mut accepting = Vec::new();
+    for (number, (store, run)) in config.store.iter().zip(&running).enumerate() {
+        for address in &store.listen {
+            let listener = Listener::bind(address, 0o660).await?;
+            tracing::info!(store = %store.name, address = %bound(&listener, address), "listening");
+            let (plane, tls, stop) = (Arc::clone(&plane), run.tls.subscribe(), stopped.clone());
+            accepting.push(tokio::spawn(async move { plane.accept(listener, tls, number, stop).await }));
+        }
+    }
+
+    let service = Arc::new(Service {
+        stores: running
+            .iter()
+            .map(|run| (run.id.clone(), run.handle.status.clone(), run.handle.commands.clone()))
+            .collect(),
+        draining: AtomicBool::new(false),
+        plane: Arc::clone(&plane),
+    });
+    let admin = admin(&config, &options, Arc::clone(&service), metrics.clone(), stopped.clone()).await?;
+    let upkeep = tokio::spawn(telemetry::upkeep(metrics));
+
+    let drain_max = config.data.drain_max;
+    supervise(config, &options, &running, &level).await?;
+    tracing::info!("draining");
+    service.draining.store(true, Ordering::Relaxed);
+    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    // The control loops go on while sessions end: their last writes need a lease.
+    let cut = plane.drain(drain_max).await;
+    tracing::info!(cut, "drained");
+    stop.send_replace(true);
+    for run in running {
+        tokio::time::timeout(Duration::from_secs(2), run.handle.task).await.ok();
+    }
+    tokio::time::timeout(Duration::from_secs(6), admin).await.ok();
+    upkeep.abort();
+    // Joining threads blocks, and this is a runtime's thread.
+    tokio::task::spawn_blocking(move || drop(plane)).await.ok();
+    Ok(())
+}
+
+fn bound(listener: &Listener, configured: &Address) -> String {
+    listener.local_addr().map_or_else(|| configured.to_string(), |address| address.to_string())
+}
+
+fn make_state_dir(path: &Path) -> Result<(), Error> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| Error::StateDir { path: path.to_owned(), source })
+}
+
+/// Opens the admin listener.
+async fn admin(
+    config: &Config,
+    options: &RunOptions,
+    service: Arc<Service>,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<tokio::task::JoinHandle<()>, Error> {
+    let os = |what| move |source| Error::Os { what, source };
+    let socket = config.admin_socket();
+    // The same rules as for a store's listener: a dead socket is replaced, a live one is left alone.
+    let (unix, file) = Listener::bind(&Address::Unix(socket), 0o600).await?.into_unix().unzip();
+    let tcp = match &config.admin.listen {
+        None => None,
+        Some(Address::Tcp { host, port }) => {
+            let listener =
+                tokio::net::TcpListener::bind((&**host, *port)).await.map_err(os("bind admin.listen"))?;
+            tracing::info!(address = %listener.local_addr().map_err(os("bind admin.listen"))?, "admin listening");
+            Some(listener)
+        }
+        Some(Address::Unix(_)) => None,
+    };
+    let secret = match (&config.admin.bearer_file, &tcp) {
+        (Some(file), _) => Some(foretoken_admin::Secret::load(file)?),
+        (None, Some(_)) => {
+            let file = config.state_dir.join("admin.secret");
+            let secret = foretoken_admin::Secret::load_or_create(&file)?;
+            tracing::info!(file = %file.display(), "changes over admin.listen need the bearer secret in this file");
+            Some(secret)
+        }
+        (None, None) => None,
+    };
+    let params = foretoken_admin::Params { secret, open: options.admin_open };
+    let shutdown = async move {
+        // An error means that the sender is gone: shutting down as well.
+        stopped.wait_for(|stop| *stop).await.ok();
+    };
+    let listeners = Listeners { unix, tcp };
+    Ok(tokio::spawn(async move {
+        foretoken_admin::serve(listeners, params, service, metrics, shutdown).await;
+        drop(file);
+    }))
+}
+
+/// Waits for the signal to end; reloads meanwhile.
+async fn supervise(
+    mut config: Config,
+    options: &RunOptions,
+    running: &[Running],
+    level: &LogLevel,
+) -> Result<(), Error> {
+    let catch = |kind| signal(kind).map_err(|source| Error::Os { what: "catch signals", source });
+    let (mut term, mut interrupt, mut hangup) =
+        (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, catch(SignalKind::hangup())?);
+    let mut changed_at = modified(options.config_file.as_deref());
+    let mut look = tokio::time::interval(FILE_EVERY);
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {}
+            _ = look.tick() => {
+                let now = modified(options.config_file.as_deref());
+                if now == changed_at {
+                    continue;
+                }
+                changed_at = now;
+            }
+        }
+        reload(&mut config, options, running, level);
+    }
+}
+
+fn modified(file: Option<&Path>) -> Option<std::time::SystemTime> {
+    std::fs::metadata(file?).ok()?.modified().ok()
+}
+
+/// Applies what can be applied, and says what can't.
+fn reload(config: &mut Config, options: &RunOptions, running: &[Running], level: &LogLevel) {
+    let Some(file) = &options.config_file else {
+        tracing::info!("nothing to reload: there is no configuration file");
+        return;
+    };
+    let new = match Config::load(file) {
+        Ok(new) => new,
+        Err(faults) => {
+            tracing::error!(error = %faults, "the configuration is not reloaded: it has faults");
+            return;
+        }
+    };
+    let changes = Config::reloadable_changes(config, &new);
+    for run in running {
+        let Some(store) = new.store.iter().find(|store| store.name == run.id) else { continue };
+        apply(store, run, config.data.threads as usize);
+    }
+    if options.log_filter.is_none()
+        && let Err(error) = level.set(new.log.level.as_str())
+    {
+        tracing::error!(error = %error, "log.level is not applied");
+    }
+    tracing::info!(applied = ?changes.applied, needs_restart = ?changes.needs_restart, "configuration reloaded");
+    *config = new;
+}
+
+fn apply(store: &Store, run: &Running, threads: usize) {
+    run.tunables.send_replace(Arc::new(build::tunables(store, threads)));
+    run.read_lag_max.send_replace(store.read_lag_max);
+    // Certificates are renewed under the same name: they are read again in any case.
+    match build::listener_tls(store) {
+        Ok(tls) => {
+            run.tls.send_replace(tls);
+        }
+        Err(error) => {
+            tracing::error!(store = %store.name, error = %error, "the old certificate stays in use")
+        }
+    }
+}
+
+/// What the admin listener asks.
+struct Service {
+    stores: Vec<(StoreId, watch::Receiver<Arc<StoreStatus>>, mpsc::Sender<Command>)>,
+    draining: AtomicBool,
+    plane: Arc<DataPlane>,
+}
+
+#[async_trait]
+impl Stores for Service {
+    fn list(&self) -> Vec<StoreStatus> {
+        let clients = self.plane.clients() as u64;
+        self.stores
+            .iter()
+            .map(|(_, status, _)| {
+                let mut status = (**status.borrow()).clone();
+                status.connections = clients;
+                status
+            })
+            .collect()
+    }
+
+    async fn switchover(
+        &self,
+        store: &StoreId,
+        request: SwitchoverRequest,
+    ) -> Result<SwitchoverReport, SwitchoverError> {
+        let (_, status, commands) = self
+            .stores
+            .iter()
+            .find(|(id, _, _)| id == store)
+            .ok_or_else(|| SwitchoverError::UnknownStore(store.clone()))?;
+        if let Some(to) = &request.to
+            && !status.borrow().endpoints.iter().any(|endpoint| endpoint.name == *to)
+        {
+            return Err(SwitchoverError::UnknownEndpoint { store: store.clone(), endpoint: to.clone() });
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(SwitchoverError::Draining);
+        }
+        let (answer, report) = oneshot::channel();
+        commands
+            .try_send(Command { request, answer })
+            .map_err(|_| SwitchoverError::Busy("other orders wait".to_owned()))?;
+        match tokio::time::timeout(SWITCHOVER_MOST, report).await {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(_)) => Err(SwitchoverError::Draining),
+            Err(_) => {
+                Err(SwitchoverError::Failed("its end is not known yet: see `foretoken status`".to_owned()))
+            }
+        }
+    }
+
+    fn ready(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        let (mut started, mut ready) = (true, true);
+        for (id, status, _) in &self.stores {
+            let status = status.borrow();
+            started &= !status.endpoints.is_empty();
+            if !status.ready {
+                ready = false;
+                let why = status.reason.clone().unwrap_or_else(|| format!("it is {}", status.state));
+                reasons.push(format!("store {id} is not served: {why}"));
+            }
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            ready = false;
+            reasons.push("the sidecar is draining".to_owned());
+        }
+        Readiness { started, live: true, ready, reasons }
+    }
+}

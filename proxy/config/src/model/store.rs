@@ -1,0 +1,145 @@
+//! One store.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use foretoken_types::{Address, StoreId, Writers};
+
+use super::{Detect, Endpoint, LeaseTiming, Switchover};
+use crate::section::section;
+use crate::value::{ByteSize, choice};
+
+section! {
+    /// One store: a primary, its mirrors, and where clients find them. There may be several.
+    Store {
+        /// Its name in keys, metrics, logs and commands: 1 to 63 of a-z, 0-9 and -.
+        /// Part of the marker and owner keys in the store itself: to rename is to start anew.
+        fixed name: StoreId = required("cache");
+        /// What its servers speak. Only "redis" (and what speaks the same) so far.
+        fixed protocol: Protocol = required("redis");
+        /// Where clients connect: host:port, [v6]:port or unix:/path. At least one.
+        fixed listen: Vec<Address> = required(["127.0.0.1:7000"]);
+        /// Who else writes to the servers: "this-sidecar" declares that nobody does but through this sidecar.
+        /// Declared wrongly, writes of the others to an old primary are lost after a failover: nothing here can fence them.
+        /// Default "others", the safe assumption: planned switchovers work, a failover after a crash waits for you.
+        live writers: Writers = default("others");
+        /// How clients authenticate: "passthrough" carries each client's own AUTH to the server under its own user.
+        /// Default "passthrough", the only way so far: the servers keep on deciding who may do what.
+        fixed auth: Auth = default("passthrough");
+        /// "auto": manage roles when no other sidecar, Sentinel or cluster does. "follow": never change a role, only follow.
+        /// Wrongly "follow": nobody moves the primary role when the primary fails.
+        /// Default "auto": it steps back by itself when it finds another manager.
+        fixed manage: Manage = default("auto");
+        /// Where reads go while the primary can't serve: "primary" lets them wait; "mirror-when-held" sends them to a
+        /// mirror that is at most read_lag_max behind, so they may be stale.
+        /// Default "primary": a read never goes backwards unless you asked for it.
+        live reads: Reads = default("primary");
+        /// Greatest lag of a mirror that serves stale reads.
+        /// Too low: hardly any mirror qualifies when it matters. Too high: clients see old data.
+        /// Default 5s: a link that is idle but alive shows up to a second or two, so this tells broken from idle.
+        live read_lag_max: Duration = default("5s") in "100ms" to "1h";
+        /// Longest time that a request waits for a primary; then it is refused as certainly not executed.
+        /// Too low: clients see errors in each failover. Too high: they give up first, and their own timeout is in doubt.
+        /// Keep it below the timeout of the clients' drivers; must be above switchover.hold_deadline.
+        /// Default 5s: about twice a failover after a freeze (2.5 s).
+        live hold_max: Duration = default("5s") in "10ms" to "5min";
+        /// Most bytes of requests that wait, over all connections of the store; above it they are refused at once.
+        /// Too low: busy clients see errors in each switchover. Too high: memory that a long outage fills.
+        /// Default 64MiB: 5 s of about 13 MB/s of writes.
+        live hold_bytes: ByteSize = default("64MiB") in "64KiB" to "64GiB";
+        /// Longest time to open a connection to a server, TLS included.
+        /// Too low: busy but healthy servers count as unreachable. Too high: a lost host blocks whoever waits for it.
+        /// Default 1s: a lost first packet is sent again after 1 s (RFC 6298), so on one network it fails on the second loss.
+        fixed connect_timeout: Duration = default("1s") in "10ms" to "60s";
+        /// TLS on the listeners. Without this table, clients connect in the clear.
+        fixed tls: Option<ListenerTls> = optional_table;
+        /// Credentials of the sidecar's own connections. Without this table they don't authenticate.
+        fixed control: Option<Control> = optional_table;
+        /// One server.
+        fixed endpoint: Vec<Endpoint> = tables;
+        /// The planned change of primary.
+        fixed switchover: Switchover = table;
+        /// When a primary counts as down.
+        fixed detect: Detect = table;
+        /// The right to use the primary.
+        fixed lease: LeaseTiming = table;
+    }
+}
+
+section! {
+    /// TLS on the listeners. Without this table, clients connect in the clear.
+    ListenerTls {
+        /// PEM file of the certificate that clients see, followed by those between it and its CA.
+        fixed cert_file: PathBuf = required("listener.pem");
+        /// PEM file of its private key, not encrypted. Nobody but its owner and group may read it.
+        fixed key_file: PathBuf = required("listener.key");
+        /// PEM file of CAs. When it is set, clients must show a certificate of one of them; when it is unset, none is asked for.
+        fixed client_ca_file: Option<PathBuf> = optional("clients-ca.pem");
+    }
+}
+
+section! {
+    /// Credentials of the sidecar's own connections: probes, role changes and the mirrors' links to their primary.
+    /// Without this table they don't authenticate. `foretoken check` tells which permissions the user lacks.
+    Control {
+        /// The user (Redis ACL). Must exist on every server: users are not mirrored.
+        /// Default "default": the user that a Redis without ACLs has.
+        fixed user: String = default("default");
+        /// File with its password: one line. Nobody but its owner and group may read it.
+        fixed password_file: PathBuf = required("redis.password");
+    }
+}
+
+impl Store {
+    /// The primary of the configuration: the one to begin with, before any epoch is known.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Endpoint> {
+        self.endpoint.iter().find(|endpoint| endpoint.role == super::EndpointRole::Primary)
+    }
+
+    /// Whether there is a mirror: without one the role can't move.
+    #[must_use]
+    pub fn has_mirror(&self) -> bool {
+        self.endpoint.iter().any(|endpoint| endpoint.role == super::EndpointRole::Mirror)
+    }
+}
+
+/// What a store's servers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// RESP2 and RESP3.
+    Redis,
+}
+
+choice!(Protocol { "redis" => Protocol::Redis });
+
+/// How clients authenticate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// As themselves, at the server.
+    Passthrough,
+}
+
+choice!(Auth { "passthrough" => Auth::Passthrough });
+
+/// Whether roles may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manage {
+    /// When nobody else does.
+    Auto,
+    /// Never.
+    Follow,
+}
+
+choice!(Manage { "auto" => Manage::Auto, "follow" => Manage::Follow });
+
+/// Where reads go while the primary can't serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// They wait for the primary.
+    Primary,
+    /// To a mirror that is not too far behind.
+    MirrorWhenHeld,
+}
+
+choice!(Reads { "primary" => Reads::Primary, "mirror-when-held" => Reads::MirrorWhenHeld });

@@ -1,0 +1,129 @@
+//! The reference file and the JSON Schema, from the table of keys.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::Config;
+use crate::section::{Key, Kind, Presence, Section, Spec};
+
+const HEAD: &str = "\
+# The reference of every key. Lines that begin with `#name =` show defaults and examples; uncomment to change.
+# Durations and sizes carry their units: \"250ms\", \"2s\", \"10min\", \"64MiB\". Unknown keys are refused.
+# Keys marked (reload) are applied by SIGHUP or a change of the file, the others by a restart.
+# Written by the tests from the code (FORETOKEN_BLESS=1 cargo test -p foretoken-config); edit the code instead.
+";
+
+/// The text of `config/foretoken.toml`.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = HEAD.to_owned();
+    section(&mut text, &Config::spec(), "");
+    text
+}
+
+fn comment(text: &mut String, lines: &[&str]) {
+    for line in lines {
+        let line = line.trim_end();
+        writeln!(text, "#{}{line}", if line.is_empty() || line.starts_with(' ') { "" } else { " " })
+            .expect("a String takes every write");
+    }
+}
+
+fn section(text: &mut String, spec: &Spec, head: &str) {
+    for key in &spec.keys {
+        let name = key.facts.name;
+        let path = if head.is_empty() { name.to_owned() } else { format!("{head}.{name}") };
+        let mut line = |line: String| {
+            text.push_str(&line);
+            text.push('\n');
+        };
+        line(String::new());
+        match &key.kind {
+            Kind::Value(presence, _) => {
+                let shown = compact(key.facts.text);
+                comment(text, key.facts.doc);
+                if key.facts.live {
+                    text.push_str("# (reload)\n");
+                }
+                let off = if *presence == Presence::Required { "" } else { "#" };
+                writeln!(text, "{off}{name} = {shown}").expect("a String takes every write");
+            }
+            Kind::Table(inner) => table(text, key, inner, &format!("[{path}]"), &path),
+            Kind::OptionalTable(inner) => {
+                comment(text, key.facts.doc);
+                let mut body = String::new();
+                section(&mut body, inner, &path);
+                writeln!(text, "#[{path}]").expect("a String takes every write");
+                // Absent as a whole unless it is wanted.
+                for line in body.lines() {
+                    let off = if line.is_empty() || line.starts_with('#') { "" } else { "#" };
+                    writeln!(text, "{off}{line}").expect("a String takes every write");
+                }
+            }
+            Kind::Tables(inner) => table(text, key, inner, &format!("[[{path}]]"), &path),
+        }
+    }
+}
+
+fn table(text: &mut String, key: &Key, inner: &Spec, header: &str, path: &str) {
+    comment(text, key.facts.doc);
+    text.push_str(header);
+    text.push('\n');
+    section(text, inner, path);
+}
+
+/// `stringify!` puts blanks between tokens.
+fn compact(text: &str) -> String {
+    text.replace("[\"", "[\"").replace("10_000", "10000")
+}
+
+/// The JSON Schema of the file (draft 2020-12).
+#[must_use]
+pub fn schema() -> String {
+    let mut root = object(&Config::spec());
+    root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    root.insert("title".to_owned(), json!("Foretoken configuration"));
+    let mut text = serde_json::to_string_pretty(&Value::Object(root)).expect("a tree of strings is JSON");
+    text.push('\n');
+    text
+}
+
+fn object(spec: &Spec) -> Map<String, Value> {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for key in &spec.keys {
+        let mut shape = match &key.kind {
+            Kind::Value(presence, schema) => {
+                if *presence == Presence::Required {
+                    required.push(json!(key.facts.name));
+                }
+                schema.as_object().cloned().unwrap_or_default()
+            }
+            Kind::Table(inner) | Kind::OptionalTable(inner) => object(inner),
+            Kind::Tables(inner) => {
+                required.push(json!(key.facts.name));
+                let mut list = Map::new();
+                list.insert("type".to_owned(), json!("array"));
+                list.insert("minItems".to_owned(), json!(1));
+                list.insert("items".to_owned(), Value::Object(object(inner)));
+                list
+            }
+        };
+        let text: Vec<_> = key.facts.doc.iter().map(|line| line.trim()).collect();
+        shape.insert("description".to_owned(), json!(text.join(" ")));
+        properties.insert(key.facts.name.to_owned(), Value::Object(shape));
+    }
+    let mut whole = Map::new();
+    whole.insert("type".to_owned(), json!("object"));
+    whole.insert("additionalProperties".to_owned(), json!(false));
+    if !spec.about.is_empty() {
+        let about: Vec<_> = spec.about.iter().map(|line| line.trim()).collect();
+        whole.insert("description".to_owned(), json!(about.join(" ")));
+    }
+    if !required.is_empty() {
+        whole.insert("required".to_owned(), Value::Array(required));
+    }
+    whole.insert("properties".to_owned(), Value::Object(properties));
+    whole
+}

@@ -1,0 +1,80 @@
+use std::path::Path;
+
+use super::*;
+
+/// Holds a generated file to the code, or writes it when FORETOKEN_BLESS is set.
+fn hold(name: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(name);
+    if std::env::var_os("FORETOKEN_BLESS").is_some() {
+        std::fs::write(&path, expected).expect("the folder is there");
+    }
+    let found = std::fs::read_to_string(&path).expect("the file is there");
+    assert!(found == expected, "config/{name} is stale: FORETOKEN_BLESS=1 cargo test -p foretoken-config");
+}
+
+#[test]
+fn the_reference_and_the_schema_are_those_of_the_code() {
+    hold("foretoken.toml", &reference());
+    hold("schema.json", &schema());
+}
+
+#[test]
+fn the_reference_reads_and_says_the_defaults() {
+    let text = reference();
+    let shown = Config::parse(&text, "reference").unwrap_or_else(|faults| panic!("{faults}"));
+    let bare = "[[store]]\nname = \"cache\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\"]\n\
+        [[store.endpoint]]\nname = \"primary\"\nurl = \"redis://127.0.0.1:6379\"\nrole = \"primary\"\n";
+    assert_eq!(shown, Config::parse(bare, "bare").unwrap_or_else(|faults| panic!("{faults}")));
+    let names =
+        |line: &&str| line.starts_with('#') && line.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
+    assert!(text.lines().filter(names).count() > 25, "defaults are shown");
+}
+
+#[test]
+fn the_example_reads() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples/redis.toml");
+    Config::load(&path).unwrap_or_else(|faults| panic!("{faults}"));
+}
+
+#[test]
+fn a_configuration_reads_back_as_it_was_written() {
+    let quick = Quick {
+        listen: "127.0.0.1:7000".to_owned(),
+        admin: Some("127.0.0.1:7001".to_owned()),
+        primary: "redis://127.0.0.1:6379".to_owned(),
+        mirrors: vec!["redis://127.0.0.1:6380".to_owned()],
+        sole_writer: true,
+        state_dir: Some("/tmp/x".into()),
+    };
+    let config = Config::quick(&quick).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(Config::parse(&config.to_toml(), "again"), Ok(config.clone()));
+    let mut other = config.clone();
+    other.store[0].hold_max = std::time::Duration::from_secs(7);
+    other.data.threads = 2;
+    let changes = Config::reloadable_changes(&config, &other);
+    assert_eq!(changes.applied, ["store.redis.hold_max"]);
+    assert_eq!(changes.needs_restart, ["data.threads"]);
+}
+
+#[test]
+fn every_fault_is_told_in_one_go_with_line_and_remedy() {
+    let text = "[data]\nthreds = 2\n[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"nowhere\"]\nhold_max = \"5\"\n\
+        [[store.endpoint]]\nname = \"p\"\nurl = \"redis://user:secret@h:1\"\nrole = \"mirror\"\n\
+        [store.lease]\nttl = \"300ms\"\nguard = \"200ms\"\nsend_margin = \"200ms\"\n";
+    let faults = Config::parse(text, "f.toml").expect_err("it is full of faults");
+    let told = faults.to_string();
+    for part in
+        ["f.toml:2", "threds", "threads", "f.toml:6", "nowhere", "f.toml:7", "hold_max", "primary", "lease"]
+    {
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
+    assert!(!told.contains("secret"), "a credential is never shown:\n{told}");
+    assert!(told.lines().count() >= 6, "{told}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused_without_a_panic(text in "[\\[\\]a-z_\"=0-9 .\n#{},:/]{0,200}") {
+        Config::parse(&text, "any").ok();
+    }
+}

@@ -1,0 +1,315 @@
+//! Relations between values.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use foretoken_types::Address;
+
+use crate::model::{Config, Endpoint, EndpointRole, Manage, Store};
+use crate::read::Findings;
+
+/// Longest path of a Unix socket: `sun_path` has 108 bytes with the NUL after it (`unix(7)`).
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Adds a fault for each relation between sound values that is broken.
+pub(crate) fn relations(config: &Config, findings: &mut Findings) {
+    let mut check = Check { findings };
+    check.admin(config);
+    check.unique(
+        config
+            .store
+            .iter()
+            .enumerate()
+            .map(|(s, store)| (format!("store[{s}].name"), store.name.to_string())),
+        "choose another name: each store has its own",
+    );
+    check.listeners(config);
+    check.servers(config);
+    for (s, store) in config.store.iter().enumerate() {
+        let path = format!("store[{s}]");
+        check.endpoints(&path, store);
+        check.advertised(&path, store);
+        check.timing(&path, store);
+    }
+}
+
+/// Whether only this machine reaches `host`.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host.parse::<IpAddr>().map_or(host == "localhost", |ip| ip.to_canonical().is_loopback())
+}
+
+struct Check<'a> {
+    findings: &'a mut Findings,
+}
+
+impl Check<'_> {
+    /// A fault at the first of `paths`, unless one of them has one already: then its value isn't known.
+    fn broken(&mut self, paths: &[&str], problem: impl Into<String>, remedy: impl Into<String>) {
+        if paths.iter().all(|path| self.findings.sound(path)) {
+            self.findings.fault(paths[0], problem.into(), remedy.into());
+        }
+    }
+
+    /// A fault for each value that an earlier path has, too.
+    fn unique(&mut self, values: impl IntoIterator<Item = (String, String)>, remedy: &str) {
+        let mut seen = BTreeMap::<String, String>::new();
+        for (path, value) in values {
+            if let Some(first) = seen.get(&value) {
+                let label = self.findings.places.find(first).label;
+                self.broken(&[&path, first], format!("{value} is taken by {label}"), remedy);
+            } else {
+                seen.insert(value, path);
+            }
+        }
+    }
+
+    fn admin(&mut self, config: &Config) {
+        if let Some(listen) = &config.admin.listen {
+            match listen {
+                Address::Unix(_) => self.broken(
+                    &["admin.listen"],
+                    "is a Unix socket, not a TCP address",
+                    "write host:port here, or set admin.socket",
+                ),
+                Address::Tcp { host, .. } if !is_loopback(host) && config.admin.bearer_file.is_none() => {
+                    self.broken(
+                        &["admin.listen", "admin.bearer_file"],
+                        format!("{listen} is reachable from other machines and admin.bearer_file is not set"),
+                        "listen on 127.0.0.1, or set admin.bearer_file",
+                    );
+                }
+                Address::Tcp { .. } => {}
+            }
+        }
+        let socket = config.admin_socket();
+        let path = if config.admin.socket.is_some() { "admin.socket" } else { "state_dir" };
+        self.socket_path(path, &socket, "set admin.socket to a shorter path");
+    }
+
+    fn socket_path(&mut self, path: &str, socket: &Path, remedy: &str) {
+        let length = socket.as_os_str().len();
+        if length > SOCKET_PATH_MAX {
+            let problem = format!("the path of the socket has {length} bytes, more than {SOCKET_PATH_MAX}");
+            self.broken(&[path], problem, remedy);
+        }
+    }
+
+    fn listeners(&mut self, config: &Config) {
+        let mut all = Vec::new();
+        for (s, store) in config.store.iter().enumerate() {
+            for address in &store.listen {
+                let path = format!("store[{s}].listen");
+                if let Address::Unix(socket) = address {
+                    self.socket_path(&path, socket, "choose a shorter path");
+                }
+                all.push((path, address.clone()));
+            }
+        }
+        all.extend(config.admin.listen.clone().map(|address| ("admin.listen".to_owned(), address)));
+        all.push(("admin.socket".to_owned(), Address::Unix(config.admin_socket())));
+        // Port 0 asks for any free port, as often as it is asked.
+        all.retain(|(_, address)| !matches!(address, Address::Tcp { port: 0, .. }));
+        self.unique(
+            all.into_iter().map(|(path, address)| (path, address.to_string())),
+            "choose another address: each listener has its own",
+        );
+    }
+
+    fn servers(&mut self, config: &Config) {
+        let mut urls = Vec::new();
+        let mut listeners = BTreeMap::new();
+        for (s, store) in config.store.iter().enumerate() {
+            let listen = format!("store[{s}].listen");
+            listeners
+                .extend(store.listen.iter().map(|address| (address.clone().to_string(), listen.clone())));
+            for (e, endpoint) in store.endpoint.iter().enumerate() {
+                urls.push((format!("store[{s}].endpoint[{e}].url"), endpoint.url.address.to_string()));
+            }
+        }
+        for (path, address) in &urls {
+            if let Some(listen) = listeners.get(address) {
+                let label = self.findings.places.find(listen).label;
+                self.broken(
+                    &[path, listen],
+                    format!("{address} is our own listener ({label})"),
+                    "give the address of the server itself",
+                );
+            }
+        }
+        self.unique(urls, "name each server once: a server has one role in one store");
+    }
+
+    fn endpoints(&mut self, store_path: &str, store: &Store) {
+        let path = |e: usize, key: &str| format!("{store_path}.endpoint[{e}].{key}");
+        self.unique(
+            store
+                .endpoint
+                .iter()
+                .enumerate()
+                .map(|(e, endpoint)| (path(e, "name"), endpoint.name.to_string())),
+            "choose another name: each endpoint of a store has its own",
+        );
+        let roles: Vec<String> = (0..store.endpoint.len()).map(|e| path(e, "role")).collect();
+        let all_sound = roles.iter().all(|role| self.findings.sound(role));
+        let mut primaries =
+            (0..store.endpoint.len()).filter(|e| store.endpoint[*e].role == EndpointRole::Primary);
+        match (primaries.next(), all_sound && !store.endpoint.is_empty()) {
+            (None, true) => self.findings.fault(
+                store_path,
+                format!("has {} endpoints and none of them is the primary", store.endpoint.len()),
+                "set role = \"primary\" for the one that takes the writes now".to_owned(),
+            ),
+            (Some(first), true) => {
+                for second in primaries {
+                    self.broken(
+                        &[&roles[second]],
+                        format!("is the primary, and so is {}", store.endpoint[first].name),
+                        "set role = \"mirror\" for all but one",
+                    );
+                }
+            }
+            (_, false) => {}
+        }
+        for (e, endpoint) in store.endpoint.iter().enumerate() {
+            let Some(tls) = &endpoint.tls else { continue };
+            if !endpoint.url.tls {
+                self.broken(
+                    &[&path(e, "tls"), &path(e, "url")],
+                    format!("is set, and {} is not a TLS URL", endpoint.url),
+                    "write rediss:// in url, or remove the table",
+                );
+            }
+            for (set, unset, there) in [
+                ("cert_file", "key_file", tls.cert_file.is_some() && tls.key_file.is_none()),
+                ("key_file", "cert_file", tls.key_file.is_some() && tls.cert_file.is_none()),
+            ] {
+                if there {
+                    self.broken(
+                        &[&path(e, &format!("tls.{set}")), &path(e, &format!("tls.{unset}"))],
+                        format!("is set without tls.{unset}"),
+                        "set both or neither: a certificate is shown with the key that proves it",
+                    );
+                }
+            }
+        }
+    }
+
+    /// A mirror is told where its primary is, and each server may become either.
+    fn advertised(&mut self, store_path: &str, store: &Store) {
+        let host = |endpoint: &Endpoint| endpoint.advertised().map(|(host, _)| host.to_owned());
+        let elsewhere =
+            store.endpoint.iter().find(|other| host(other).is_some_and(|host| !is_loopback(&host)));
+        for (e, endpoint) in store.endpoint.iter().enumerate() {
+            let path = format!("{store_path}.endpoint[{e}]");
+            let (url, advertise) = (format!("{path}.url"), format!("{path}.advertise"));
+            if let Some(Address::Unix(_)) = endpoint.advertise {
+                self.broken(
+                    &[&advertise],
+                    "is a Unix socket",
+                    "write the host:port that the other servers reach",
+                );
+                continue;
+            }
+            if store.manage == Manage::Follow || store.endpoint.len() < 2 || endpoint.advertise.is_some() {
+                continue;
+            }
+            match (host(endpoint), elsewhere) {
+                (None, _) => self.broken(
+                    &[&url, &advertise],
+                    "is a Unix socket, which the other servers can't copy from",
+                    "set advertise to the host:port that they reach",
+                ),
+                (Some(host), Some(other)) if is_loopback(&host) => self.broken(
+                    &[&url, &advertise],
+                    format!("{host} means another machine to {} ({})", other.name, other.url),
+                    "set advertise to the host:port that the other servers reach",
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    fn timing(&mut self, store: &str, values: &Store) {
+        let path = |key: &str| format!("{store}.{key}");
+        let (lease, switchover) = (&values.lease, &values.switchover);
+        let show = |duration: &std::time::Duration| crate::value::show(*duration);
+        let [ttl, guard, margin, renew, hold, pause, hold_max] = [
+            "lease.ttl",
+            "lease.guard",
+            "lease.send_margin",
+            "lease.renew",
+            "switchover.hold_deadline",
+            "switchover.pause",
+            "hold_max",
+        ]
+        .map(path);
+        let usable = lease.ttl.saturating_sub(lease.guard);
+        let sending = usable.saturating_sub(lease.send_margin);
+        if sending.is_zero() {
+            let sum = lease.guard + lease.send_margin;
+            self.broken(
+                &[&ttl, &guard, &margin],
+                format!(
+                    "must be above lease.guard + lease.send_margin ({} <= {})",
+                    show(&lease.ttl),
+                    show(&sum)
+                ),
+                "raise ttl, or lower the other two: otherwise no write may ever be sent",
+            );
+        } else if lease.renew >= sending {
+            self.broken(
+                &[&renew, &ttl, &guard, &margin],
+                format!(
+                    "must be below lease.ttl - lease.guard - lease.send_margin ({} >= {})",
+                    show(&lease.renew),
+                    show(&sending)
+                ),
+                "renew more often: otherwise writes stop between two renewals",
+            );
+        } else if lease.renew > lease.ttl / 2 {
+            self.broken(
+                &[&renew, &ttl],
+                format!(
+                    "must be at most half of lease.ttl ({} > {})",
+                    show(&lease.renew),
+                    show(&(lease.ttl / 2))
+                ),
+                "renew more often: otherwise one late renewal stops writes",
+            );
+        }
+        if switchover.hold_deadline >= usable {
+            self.broken(
+                &[&hold, &ttl, &guard],
+                format!(
+                    "must be below lease.ttl - lease.guard ({} >= {})",
+                    show(&switchover.hold_deadline),
+                    show(&usable)
+                ),
+                "lower it: what drains after the lease has ended can't be acknowledged",
+            );
+        }
+        if switchover.pause <= switchover.hold_deadline {
+            self.broken(
+                &[&pause, &hold],
+                format!(
+                    "must be above switchover.hold_deadline ({} <= {})",
+                    show(&switchover.pause),
+                    show(&switchover.hold_deadline)
+                ),
+                "raise it: otherwise writes that bypass us slip in before the demotion",
+            );
+        }
+        if values.hold_max <= switchover.hold_deadline {
+            self.broken(
+                &[&hold_max, &hold],
+                format!(
+                    "must be above switchover.hold_deadline ({} <= {})",
+                    show(&values.hold_max),
+                    show(&switchover.hold_deadline)
+                ),
+                "raise it, or lower the deadline: otherwise writes are refused in a switchover that succeeds",
+            );
+        }
+    }
+}

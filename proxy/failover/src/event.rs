@@ -1,0 +1,151 @@
+//! What the machine is told.
+
+use std::time::Duration;
+
+use foretoken_types::{
+    BootInstant, EndpointId, Failure, InstanceId, MirrorRoute, Observation, Operation, Position,
+};
+
+use crate::record::Record;
+
+/// The detector's word on an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It was not looked at yet.
+    #[default]
+    Unknown,
+    /// It answers as it should.
+    Up,
+    /// It may be down.
+    Suspect,
+    /// It is down.
+    Down,
+}
+
+/// How far a mirror is behind; `None` where it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// In bytes of the change stream.
+    pub bytes: Option<u64>,
+    /// In time.
+    pub time: Option<Duration>,
+}
+
+/// What an order brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was carried out.
+    Done,
+    /// The look that was asked for.
+    Observed(Box<Observation>),
+    /// The position that was asked for.
+    Position(Position),
+    /// What became of the claim.
+    Claimed(Claimed),
+}
+
+/// What became of a claim of the owner record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is ours.
+    Held,
+    /// Somebody else holds it.
+    HeldBy(InstanceId),
+}
+
+/// Why an order was not carried out. It may have been, if there was no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// For deciding.
+    pub failure: Failure,
+    /// For people.
+    pub detail: String,
+}
+
+/// Why the registry was not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SaveFailure {
+    /// It did not hold what was expected, but this.
+    Conflict(Option<Record>),
+    /// The disk failed, in words.
+    Failed(String),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Time went by.
+    Tick,
+    /// What the registry holds.
+    Loaded(Option<Record>),
+    /// A look of a watcher ended.
+    Observed {
+        /// At which endpoint.
+        endpoint: EndpointId,
+        /// When it began: what happened later it may have missed.
+        asked: BootInstant,
+        /// Whether it probed for writes.
+        probed: bool,
+        /// What was found.
+        found: Result<Box<Observation>, Failure>,
+    },
+    /// The detector's word on an endpoint.
+    Health {
+        /// Which.
+        endpoint: EndpointId,
+        /// The word.
+        verdict: Verdict,
+        /// What it rests on, for people.
+        why: String,
+    },
+    /// What an endpoint is, apart from its role.
+    Examined {
+        /// Which.
+        endpoint: EndpointId,
+        /// Its version, as numbers.
+        version: Vec<u64>,
+        /// Whether it holds no data, where that is known.
+        empty: Option<bool>,
+        /// What keeps it from being managed.
+        blockers: Vec<String>,
+    },
+    /// How the mirrors stand.
+    Mirrors {
+        /// Those that may serve stale reads, best first.
+        routes: Vec<MirrorRoute>,
+        /// How far each is behind.
+        lags: Vec<(EndpointId, Lag)>,
+    },
+    /// A data thread obeys a hold.
+    Held {
+        /// The hold.
+        operation: Operation,
+        /// The thread.
+        thread: usize,
+        /// Writes that it declared in doubt.
+        in_doubt: u64,
+    },
+    /// An order was carried out, or not.
+    Answered {
+        /// The order.
+        operation: Operation,
+        /// What it brought.
+        result: Result<Answer, Rejection>,
+    },
+    /// The registry was written, or not.
+    Saved {
+        /// The save.
+        operation: Operation,
+        /// Whether it is durable.
+        result: Result<(), SaveFailure>,
+    },
+    /// An operator wants the primary to move.
+    Switchover {
+        /// Names the order in its report.
+        command: u64,
+        /// Where to; the best mirror when not said.
+        to: Option<EndpointId>,
+        /// Only check.
+        dry_run: bool,
+    },
+}

@@ -1,0 +1,450 @@
+//! A planned switchover (PROTOCOL 5.2): hold, drain, equality, demote, promote; or not at all.
+
+use std::time::Duration;
+
+use foretoken_types::{
+    Authority, BootInstant, EndpointId, HoldScope, Operation, Persistence, Position, StoreState,
+};
+
+use crate::effect::{Change, ChangeKind, Check, Effect, Order, Outcome};
+use crate::endpoints::{is_linked, is_primary};
+use crate::event::{Answer, Rejection};
+use crate::machine::{Machine, Phase};
+use crate::record::{Cause, Intent};
+
+/// Pause between two readings of the mirror's position.
+const EQUAL_AGAIN: Duration = Duration::from_millis(1);
+/// How long a promoted mirror has to take a write.
+const VERIFY: Duration = Duration::from_millis(500);
+/// Pause between two looks at a mirror that was just promoted.
+const VERIFY_AGAIN: Duration = Duration::from_millis(2);
+
+/// A switchover under way.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    from: EndpointId,
+    to: EndpointId,
+    /// The state to go back to.
+    previous: StoreState,
+    stage: Stage,
+    /// The hold is given up then.
+    deadline: Option<BootInstant>,
+    /// The primary was told to let writes wait.
+    paused: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The intent is being written. Nothing is held yet.
+    Intend,
+    /// Data threads finish what is under way.
+    Drain,
+    /// The primary lets everybody's writes wait.
+    Pause(Operation),
+    /// Its position is read.
+    Position(Operation),
+    /// The mirror's position is read until it has come up.
+    Equal { target: Position, order: Option<Operation>, again: BootInstant },
+    /// The old primary becomes a mirror. No way back by forgetting from here on.
+    Demote { order: Operation, position: Position },
+    /// The mirror becomes the primary.
+    Promote { order: Operation, position: Position },
+    /// It must take a write.
+    Verify { order: Option<Operation>, again: BootInstant, until: BootInstant, position: Position },
+}
+
+impl Planned {
+    /// Whether writes are held.
+    pub(crate) const fn holds(&self) -> bool {
+        !matches!(self.stage, Stage::Intend)
+    }
+
+    pub(crate) fn next_deadline(&self, now: BootInstant) -> BootInstant {
+        let deadline = self.deadline.unwrap_or(now + Duration::from_secs(1));
+        match &self.stage {
+            Stage::Equal { order: None, again, .. } => deadline.min(*again),
+            Stage::Verify { order, again, until, .. } => {
+                if order.is_some() {
+                    *until
+                } else {
+                    (*again).min(*until)
+                }
+            }
+            Stage::Demote { .. } | Stage::Promote { .. } => now + Duration::from_secs(1),
+            _ => deadline,
+        }
+    }
+}
+
+fn check(name: &'static str, passed: bool, detail: impl Into<String>) -> Check {
+    Check { name, passed, detail: detail.into() }
+}
+
+impl Machine {
+    pub(crate) fn take_in_switchover(&mut self, command: u64, to: Option<EndpointId>, dry_run: bool) {
+        let (from, mut checks) = self.check_store();
+        let to = to.or_else(|| self.best_target());
+        match &to {
+            Some(to) => checks.extend(self.check_target(to, from.as_ref())),
+            None => checks.push(check("mirror", false, "the store has no endpoint but its primary")),
+        }
+        let failed: Vec<_> =
+            checks.iter().filter(|check| !check.passed).map(|check| check.detail.clone()).collect();
+        if !failed.is_empty() || dry_run {
+            let possible = failed.is_empty();
+            let detail = if possible {
+                "every check passed; nothing was changed".to_owned()
+            } else {
+                failed.join("; ")
+            };
+            let outcome = if possible { Outcome::Done } else { Outcome::Refused };
+            self.out.push(Effect::Report(Change {
+                command: Some(command),
+                plan: 0,
+                kind: ChangeKind::Switchover,
+                from,
+                to,
+                dry_run,
+                outcome,
+                checks,
+                steps: Vec::new(),
+                held_for: None,
+                in_doubt: 0,
+                epoch: self.posture.epoch,
+                detail,
+            }));
+            return;
+        }
+        if let (Some(from), Some(to), Some(record)) = (from, to, self.registry.record.clone()) {
+            self.begin_plan(ChangeKind::Switchover, Some(command), Some(from.clone()), Some(to.clone()));
+            if let Some(plan) = &mut self.plan {
+                plan.checks = checks;
+            }
+            let mut intended = record;
+            intended.intent = Some(Intent { from: from.clone(), to: to.clone() });
+            self.save(intended);
+            let previous = self.posture.state;
+            let stage = Stage::Intend;
+            self.enter(Phase::Planned(Planned { from, to, previous, stage, deadline: None, paused: false }));
+        }
+    }
+
+    /// Preconditions of the store itself.
+    fn check_store(&self) -> (Option<EndpointId>, Vec<Check>) {
+        let mut checks = Vec::new();
+        let primary = self.posture.primary.clone();
+        let serving = matches!(self.phase, Phase::Serving);
+        checks.push(check(
+            "serving",
+            serving,
+            if serving {
+                format!("the store is {}", self.posture.state)
+            } else {
+                format!("the store is not served: {}", self.reason.as_deref().unwrap_or(self.phase()))
+            },
+        ));
+        let owner = match &self.ownership.authority {
+            Authority::Owner if self.owns() => check("in charge", true, "the owner record is ours"),
+            Authority::Owner => check("in charge", false, "the owner record has not been renewed in time"),
+            Authority::Follower(why) => check("in charge", false, format!("not in charge: {why}")),
+            Authority::Undecided => check("in charge", false, "nobody is in charge yet"),
+        };
+        checks.push(owner);
+        let busy =
+            self.is_saving() || self.registry.record.as_ref().is_some_and(|record| record.intent.is_some());
+        let busy_words = if busy {
+            "another change is being written to the registry"
+        } else {
+            "no other change is under way"
+        };
+        checks.push(check("no other change", !busy && self.plan.is_none(), busy_words));
+        if let Some(id) = &primary {
+            let well =
+                self.endpoint(id).is_some_and(|endpoint| endpoint.is_well()) && self.fresh(id).is_some();
+            checks.push(check(
+                "primary",
+                well,
+                if well { format!("{id} answers") } else { format!("{id} does not answer") },
+            ));
+        }
+        (primary, checks)
+    }
+
+    /// Preconditions of a mirror.
+    fn check_target(&self, to: &EndpointId, from: Option<&EndpointId>) -> Vec<Check> {
+        let Some(endpoint) = self.endpoint(to) else {
+            return vec![check("mirror", false, format!("{to} is not configured"))];
+        };
+        let Some(from) = from else { return Vec::new() };
+        if from == to {
+            return vec![check("mirror", false, format!("{to} is the primary already"))];
+        }
+        let Some(found) = self.fresh(to) else {
+            return vec![check("mirror", false, format!("{to} does not answer"))];
+        };
+        let params = &self.params;
+        let linked = is_linked(found, from);
+        let lag = endpoint.lag;
+        let near = lag.bytes.is_some_and(|bytes| bytes <= params.lag_bytes_max)
+            && lag.time.is_some_and(|time| time <= params.lag_max);
+        let lag_words = match (lag.bytes, lag.time) {
+            (Some(bytes), Some(time)) => format!(
+                "{bytes} bytes and {} ms behind (at most {} bytes and {} ms)",
+                time.as_millis(),
+                params.lag_bytes_max,
+                params.lag_max.as_millis()
+            ),
+            _ => "how far it is behind is not known".to_owned(),
+        };
+        let same = self.identity.as_ref().is_some_and(|identity| identity.history == found.history);
+        let version =
+            |id: &EndpointId| self.endpoint(id).map(|endpoint| endpoint.version.clone()).unwrap_or_default();
+        let (ours, theirs) = (version(to), version(from));
+        let dotted = |version: &[u64]| version.iter().map(u64::to_string).collect::<Vec<_>>().join(".");
+        let keeps = found.persistence != Persistence::None;
+        let mut checks = vec![
+            check(
+                "mirror",
+                linked,
+                if linked {
+                    format!("{to} copies {from}, link up")
+                } else {
+                    format!("{to} does not copy {from} over a live link")
+                },
+            ),
+            check("lag", near, lag_words),
+            check(
+                "history",
+                same,
+                if same { "its data is of the primary's history" } else { "its data is of another history" },
+            ),
+            check(
+                "version",
+                !ours.is_empty() && ours >= theirs,
+                format!("mirror {}, primary {}", dotted(&ours), dotted(&theirs)),
+            ),
+            check(
+                "persistence",
+                keeps,
+                if keeps { "it keeps its data over a restart" } else { "it keeps nothing over a restart" },
+            ),
+        ];
+        if let Some(note) = &endpoint.note {
+            checks.push(check("condition", false, note.clone()));
+        }
+        checks
+    }
+
+    /// The mirror that passes most, then the one whose data goes furthest.
+    fn best_target(&self) -> Option<EndpointId> {
+        let from = self.posture.primary.as_ref();
+        let rank = |id: &EndpointId| {
+            let checks = self.check_target(id, from);
+            let failed = checks.iter().filter(|check| !check.passed).count();
+            let position = self.fresh(id).map(|found| found.position).unwrap_or_default();
+            // A missing look fails one check only, but is the worst of all.
+            let blind = self.fresh(id).is_none();
+            (blind, failed, std::cmp::Reverse(position))
+        };
+        let others = self.endpoints.iter().map(|endpoint| &endpoint.id).filter(|id| Some(*id) != from);
+        others.min_by_key(|id| rank(id)).cloned()
+    }
+
+    pub(crate) fn advance_planned(&mut self) {
+        let Phase::Planned(planned) = &self.phase else { return };
+        let (from, holds) = (planned.from.clone(), planned.holds());
+        if !holds {
+            self.advance_intent(&from);
+            return;
+        }
+        let undoable = matches!(
+            planned.stage,
+            Stage::Drain | Stage::Pause(_) | Stage::Position(_) | Stage::Equal { .. }
+        );
+        if undoable && planned.deadline.is_some_and(|deadline| self.now >= deadline) {
+            let waited = match &planned.stage {
+                Stage::Drain => "requests under way did not end",
+                Stage::Equal { .. } => "the mirror did not become equal",
+                _ => "the primary did not answer",
+            };
+            let why = format!("{waited} within {} ms", self.params.hold_deadline.as_millis());
+            self.abort(&why);
+            return;
+        }
+        let all_held = self.all_held();
+        let Phase::Planned(planned) = &self.phase else { return };
+        match &planned.stage {
+            Stage::Drain if all_held => {
+                self.step_done("drain");
+                let at_most = self.params.pause;
+                let order = self.order(&from, Order::PauseWrites { at_most });
+                self.set_planned(Stage::Pause(order));
+                if let Phase::Planned(planned) = &mut self.phase {
+                    planned.paused = true;
+                }
+            }
+            Stage::Equal { order: None, again, .. } if self.now >= *again => {
+                let to = planned.to.clone();
+                let look = self.order(&to, Order::Position);
+                if let Phase::Planned(Planned { stage: Stage::Equal { order, .. }, .. }) = &mut self.phase {
+                    *order = Some(look);
+                }
+            }
+            Stage::Verify { order, again, until, .. } => {
+                if self.now >= *until {
+                    self.broken_off("the new primary takes no writes", true);
+                } else if order.is_none() && self.now >= *again {
+                    let to = planned.to.clone();
+                    let look = self.order(&to, Order::Observe { probe: true });
+                    if let Phase::Planned(Planned { stage: Stage::Verify { order, .. }, .. }) =
+                        &mut self.phase
+                    {
+                        *order = Some(look);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The intent is on its way to the disk, and the store serves on.
+    fn advance_intent(&mut self, from: &EndpointId) {
+        if self.primary_changed(from) {
+            return;
+        }
+        if self.now >= self.renew_at() {
+            self.grant();
+            self.publish();
+        }
+        if self.is_saving() {
+            return;
+        }
+        if let Some(trouble) = self.registry.trouble.clone() {
+            self.abort(&trouble);
+            return;
+        }
+        self.step_done("intent");
+        // The lease is fresh at the start of the hold and is not renewed in it: it outlives the deadline.
+        self.grant();
+        self.posture.state = StoreState::Holding;
+        self.hold(HoldScope::Writes, false);
+        self.publish();
+        let deadline = self.now + self.params.hold_deadline;
+        if let Phase::Planned(planned) = &mut self.phase {
+            planned.deadline = Some(deadline);
+            planned.stage = Stage::Drain;
+        }
+    }
+
+    fn set_planned(&mut self, stage: Stage) {
+        if let Phase::Planned(planned) = &mut self.phase {
+            planned.stage = stage;
+        }
+    }
+
+    /// Gives the switchover up: the old primary serves on in the same epoch, as if nothing had happened.
+    fn abort(&mut self, why: &str) {
+        let Phase::Planned(planned) = &self.phase else { return };
+        let (from, previous, paused) = (planned.from.clone(), planned.previous, planned.paused);
+        if paused {
+            self.order(&from, Order::ResumeWrites);
+        }
+        self.end_plan(Outcome::Aborted, why);
+        self.resume(previous);
+        crate::repair::forget_intent(self);
+    }
+
+    /// Roles were touched, and it is not known how they are now: find out, and end it one way or the other.
+    fn broken_off(&mut self, why: &str, demoted: bool) {
+        let Phase::Planned(planned) = &self.phase else { return };
+        let intent = Intent { from: planned.from.clone(), to: planned.to.clone() };
+        self.begin_resolve(intent, demoted);
+        self.reason = Some(format!("a switchover was broken off: {why}"));
+    }
+
+    pub(crate) fn planned_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
+        let now = self.now;
+        let Phase::Planned(planned) = &mut self.phase else { return };
+        let (from, to) = (planned.from.clone(), planned.to.clone());
+        match &mut planned.stage {
+            Stage::Pause(order) if *order == operation => match result {
+                Ok(_) => {
+                    self.step_done("pause");
+                    let order = self.order(&from, Order::Position);
+                    self.set_planned(Stage::Position(order));
+                }
+                Err(rejection) => self.abort(&format!("{from} could not be paused: {}", rejection.detail)),
+            },
+            Stage::Position(order) if *order == operation => match result {
+                Ok(Answer::Position(target)) => {
+                    self.set_planned(Stage::Equal { target, order: None, again: now });
+                    if !self.params.rules().equality {
+                        self.demote_old(&from, &to, target);
+                    }
+                }
+                Ok(_) => self.abort(&format!("{from} did not tell its position")),
+                Err(rejection) => {
+                    self.abort(&format!("{from} did not tell its position: {}", rejection.detail))
+                }
+            },
+            Stage::Equal { target, order, again } if *order == Some(operation) => {
+                *order = None;
+                *again = now + EQUAL_AGAIN;
+                let target = *target;
+                match result {
+                    Ok(Answer::Position(position)) if position >= target => {
+                        self.step_done("equality");
+                        self.demote_old(&from, &to, position);
+                    }
+                    // Behind, or no answer this time: the deadline ends it.
+                    _ => {}
+                }
+            }
+            Stage::Demote { order, position } if *order == operation => {
+                let position = *position;
+                match result {
+                    Ok(_) => {
+                        self.step_done("demote");
+                        let order = self.order(&to, Order::Promote);
+                        self.set_planned(Stage::Promote { order, position });
+                    }
+                    Err(rejection) => self.broken_off(&rejection.detail, false),
+                }
+            }
+            Stage::Promote { order, position } if *order == operation => {
+                let position = *position;
+                match result {
+                    Ok(_) => {
+                        self.step_done("promote");
+                        let until = now + VERIFY;
+                        self.set_planned(Stage::Verify { order: None, again: now, until, position });
+                    }
+                    Err(rejection) => self.broken_off(&rejection.detail, true),
+                }
+            }
+            Stage::Verify { order, again, position, .. } if *order == Some(operation) => {
+                *order = None;
+                *again = now + VERIFY_AGAIN;
+                let position = *position;
+                if let Ok(Answer::Observed(found)) = result
+                    && is_primary(&found)
+                    && found.writable
+                {
+                    self.step_done("verify");
+                    let detail = format!("{to} is the primary");
+                    self.begin_take(to, *found, Cause::Switchover, position, detail);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Demote first: what the old primary would still add to its stream after a promotion would make its history longer than
+    /// the mirror's, and cost a full copy (PROTOCOL 7.3).
+    fn demote_old(&mut self, from: &EndpointId, to: &EndpointId, position: Position) {
+        self.posture.state = StoreState::Flipping;
+        self.publish();
+        let order = self.order(from, Order::Demote { of: to.clone() });
+        self.set_planned(Stage::Demote { order, position });
+    }
+}

@@ -1,0 +1,451 @@
+//! The primary is suspected or lost (PROTOCOL 5.3): stop renewals, fence, choose, promote, verify.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use foretoken_types::{
+    Authority, BootInstant, EndpointId, Failure, HoldScope, Link, Observation, Operation, Position, Role,
+    StoreState,
+};
+
+use crate::effect::{ChangeKind, Order};
+use crate::endpoints::{is_primary, is_whole_mirror};
+use crate::event::{Answer, Rejection, Verdict};
+use crate::machine::{Identity, Machine, Phase};
+use crate::record::Cause;
+use crate::start::{Decision, Start};
+
+/// How long a promoted mirror has to take a write.
+const VERIFY: Duration = Duration::from_secs(1);
+/// Pause between two looks at a mirror that was just promoted.
+const VERIFY_AGAIN: Duration = Duration::from_millis(10);
+
+/// The primary is suspected: everything waits, nothing is renewed.
+#[derive(Debug)]
+pub(crate) struct Suspected {
+    since: BootInstant,
+    previous: StoreState,
+    /// The last lease is dead and the posture says so.
+    pub(crate) closed: bool,
+}
+
+/// The primary is lost.
+#[derive(Debug)]
+pub(crate) struct Down {
+    lost: EndpointId,
+    why: String,
+    since: BootInstant,
+    previous: StoreState,
+    stage: Stage,
+    looks: BTreeSet<Operation>,
+    /// The lost primary was told to be a mirror: there is no way back to it as it was.
+    fenced_old: bool,
+    /// The mirror whose promotion was tried.
+    attempted: Option<EndpointId>,
+    retry_at: BootInstant,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Waiting for the fence and for the mirrors' positions.
+    Gather,
+    /// The lost primary has a moment to obey.
+    FenceOld { orders: BTreeSet<Operation>, until: BootInstant, choice: Choice },
+    /// The mirror is being promoted.
+    Promote { order: Operation, choice: Choice },
+    /// It must take a write.
+    Verify { order: Option<Operation>, again: BootInstant, until: BootInstant, choice: Choice },
+}
+
+/// The mirror that shall be the primary.
+#[derive(Clone, Debug)]
+struct Choice {
+    endpoint: EndpointId,
+    position: Position,
+}
+
+impl Down {
+    pub(crate) fn next_deadline(&self, machine: &Machine) -> BootInstant {
+        let soon = machine.now + machine.params.retry;
+        match &self.stage {
+            Stage::Gather if !machine.is_fenced() => machine.fence_end(),
+            Stage::Gather if !self.looks.is_empty() => {
+                soon.min((self.since + machine.params.choice_deadline).max(machine.now))
+            }
+            Stage::Gather => soon,
+            Stage::FenceOld { until, .. } => *until,
+            Stage::Promote { .. } => soon,
+            Stage::Verify { again, until, order, .. } => {
+                if order.is_some() {
+                    *until
+                } else {
+                    (*again).min(*until)
+                }
+            }
+        }
+    }
+}
+
+impl Machine {
+    pub(crate) fn begin_suspected(&mut self, why: String) {
+        self.give_up_plan(&why);
+        self.reason = Some(why);
+        let previous = self.posture.state;
+        self.hold(HoldScope::All, false);
+        self.publish();
+        self.enter(Phase::Suspected(Suspected { since: self.now, previous, closed: false }));
+    }
+
+    pub(crate) fn advance_suspected(&mut self) {
+        let Phase::Suspected(Suspected { since, previous, closed }) = self.phase else { return };
+        let Some(primary) = self.posture.primary.clone() else { return };
+        let Some(endpoint) = self.endpoint(&primary) else { return };
+        let (verdict, why) = (endpoint.verdict, endpoint.why.clone());
+        if verdict == Verdict::Down {
+            self.posture.state = previous;
+            self.begin_down(format!("{primary} is down: {why}"));
+            return;
+        }
+        if let Some(found) = endpoint.seen_since(since).filter(|found| !found.loading).cloned() {
+            if self.identity.as_ref() != Some(&Identity::of(&found)) || !is_primary(&found) {
+                self.posture.state = previous;
+                self.begin_down(format!("{primary} came back with another run id, history or role"));
+                return;
+            }
+            if endpoint.is_well() {
+                self.resume(previous);
+                return;
+            }
+        }
+        if self.now >= self.fence_end() && !closed {
+            self.close();
+            if let Phase::Suspected(suspected) = &mut self.phase {
+                suspected.closed = true;
+            }
+        }
+    }
+
+    /// The primary serves on, in the same epoch.
+    pub(crate) fn resume(&mut self, state: StoreState) {
+        self.posture.state = state;
+        self.reason = None;
+        self.end_hold();
+        self.grant();
+        self.publish();
+        self.enter(Phase::Serving);
+    }
+
+    /// The primary is lost: nothing of this epoch is acknowledged any more.
+    pub(crate) fn begin_down(&mut self, why: String) {
+        let Some(lost) = self.posture.primary.clone() else { return };
+        self.give_up_plan(&why);
+        let previous = match self.posture.state {
+            state @ (StoreState::FailedOver | StoreState::Recovering) => state,
+            _ => StoreState::Healthy,
+        };
+        self.posture.state = StoreState::Unavailable;
+        self.posture.lease = None;
+        self.hold(HoldScope::All, true);
+        self.publish();
+        self.enter_down(lost, why, previous);
+    }
+
+    /// The primary of the registry is lost, and this process never served from it.
+    pub(crate) fn begin_down_at_start(&mut self, lost: EndpointId) {
+        let why = format!("{lost}, the primary by the registry, is down");
+        self.enter_down(lost, why, StoreState::Healthy);
+    }
+
+    fn enter_down(&mut self, lost: EndpointId, why: String, previous: StoreState) {
+        if self.plan.is_none() && self.automatic_failover().is_ok() {
+            self.begin_plan(ChangeKind::Failover, None, Some(lost.clone()), None);
+        }
+        self.reason = Some(why.clone());
+        let down = Down {
+            lost,
+            why,
+            since: self.now,
+            previous,
+            stage: Stage::Gather,
+            looks: BTreeSet::new(),
+            fenced_old: false,
+            attempted: None,
+            retry_at: self.now,
+        };
+        self.enter(Phase::Down(down));
+        self.look_at_mirrors();
+    }
+
+    fn look_at_mirrors(&mut self) {
+        let Phase::Down(down) = &self.phase else { return };
+        let others: Vec<EndpointId> =
+            self.endpoints.iter().map(|endpoint| endpoint.id.clone()).filter(|id| *id != down.lost).collect();
+        let looks: BTreeSet<Operation> =
+            others.iter().map(|id| self.order(id, Order::Observe { probe: false })).collect();
+        let now = self.now;
+        if let Phase::Down(down) = &mut self.phase {
+            down.since = now;
+            down.looks = looks;
+        }
+    }
+
+    pub(crate) fn advance_down(&mut self) {
+        let Phase::Down(down) = &self.phase else { return };
+        match &down.stage {
+            Stage::Gather => self.gather(),
+            Stage::FenceOld { orders, until, choice } => {
+                if orders.is_empty() || self.now >= *until {
+                    let choice = choice.clone();
+                    self.step_done("fence_old");
+                    self.promote_choice(choice);
+                }
+            }
+            Stage::Promote { .. } => {}
+            Stage::Verify { order, again, until, choice } => {
+                if self.now >= *until {
+                    let why = format!("{} was promoted but takes no writes", choice.endpoint);
+                    self.fail_promotion(why);
+                } else if order.is_none() && self.now >= *again {
+                    let endpoint = choice.endpoint.clone();
+                    let look = self.order(&endpoint, Order::Observe { probe: true });
+                    if let Phase::Down(Down { stage: Stage::Verify { order, .. }, .. }) = &mut self.phase {
+                        *order = Some(look);
+                    }
+                }
+            }
+        }
+    }
+
+    fn gather(&mut self) {
+        let Phase::Down(down) = &self.phase else { return };
+        let (lost, since, previous, fenced_old) =
+            (down.lost.clone(), down.since, down.previous, down.fenced_old);
+        if !fenced_old && let Some(found) = self.back(&lost, since) {
+            match &self.identity {
+                None => {
+                    self.close();
+                    self.give_up_plan("the primary came back");
+                    self.enter(Phase::Start(Start { since }));
+                    return;
+                }
+                Some(identity) if *identity == Identity::of(&found) && is_primary(&found) => {
+                    self.give_up_plan("the primary came back as it was");
+                    self.resume(previous);
+                    return;
+                }
+                Some(_) => {}
+            }
+        }
+        let Phase::Down(down) = &self.phase else { return };
+        let asking = !down.looks.is_empty() && self.now < since + self.params.choice_deadline;
+        if !self.is_fenced() || asking || self.now < down.retry_at {
+            return;
+        }
+        let refusal = match self.automatic_failover() {
+            Ok(()) => match self.choose() {
+                Ok(choice) => {
+                    self.step_done("choose");
+                    self.fence_old(choice);
+                    return;
+                }
+                Err(why) => why,
+            },
+            Err(why) => why,
+        };
+        self.without_failover(refusal, since);
+    }
+
+    /// What `lost` shows, if it serves again.
+    fn back(&self, lost: &EndpointId, since: BootInstant) -> Option<Observation> {
+        let endpoint = self.endpoint(lost)?;
+        endpoint.fresh(self.now, self.params.fresh)?;
+        endpoint.seen_since(since).filter(|found| endpoint.is_well() && !found.loading).cloned()
+    }
+
+    /// No failover is possible now: serve again if the roles as they are allow it, else say why not.
+    fn without_failover(&mut self, refusal: String, since: BootInstant) {
+        let Phase::Down(down) = &self.phase else { return };
+        let (lost, why, fenced_old) = (down.lost.clone(), down.why.clone(), down.fenced_old);
+        let mut reason = format!("{why}; no automatic failover: {refusal}");
+        match self.decide(since) {
+            Decision::Primary(id, found) if id == lost && fenced_old && !is_primary(&found) => {}
+            Decision::Primary(id, found) => match self.may_serve_again(&id, &lost, &found) {
+                Ok(()) => {
+                    let detail = format!("{id} is the primary: {why}");
+                    let position = found.position;
+                    if let Some(plan) = &mut self.plan {
+                        plan.to = Some(id.clone());
+                    }
+                    self.begin_take(id, found, Cause::Found, position, detail);
+                    return;
+                }
+                Err(missing) => reason = format!("{reason}; {missing}"),
+            },
+            Decision::Lost(_) | Decision::Wait(_) => {}
+        }
+        self.reason = Some(reason);
+        self.close();
+    }
+
+    /// A primary that restarted has another run id and history: whether its data is good enough for a new epoch, when no
+    /// mirror can take over.
+    fn may_serve_again(&self, id: &EndpointId, lost: &EndpointId, found: &Observation) -> Result<(), String> {
+        let Some(record) = &self.registry.record else { return Ok(()) };
+        let follower = matches!(self.ownership.authority, Authority::Follower(_));
+        let marked = found.marker.is_some_and(|marker| marker >= record.epoch);
+        if id != lost || follower || self.endpoints.len() == 1 || marked {
+            Ok(())
+        } else {
+            Err(format!(
+                "{id} answers again, but without the marker of epoch {}: its data may be gone",
+                record.epoch
+            ))
+        }
+    }
+
+    /// The eligible mirror whose data goes furthest.
+    fn choose(&self) -> Result<Choice, String> {
+        let Phase::Down(down) = &self.phase else { return Err("the primary is not lost".to_owned()) };
+        let mut best: Option<Choice> = None;
+        let mut reasons = Vec::new();
+        for endpoint in &self.endpoints {
+            if endpoint.id == down.lost && !down.fenced_old {
+                continue;
+            }
+            let promoted = down.attempted.as_ref() == Some(&endpoint.id);
+            match endpoint.seen_since(down.since).map(|found| (found, self.why_not(found, promoted))) {
+                Some((found, None)) => {
+                    if best.as_ref().is_none_or(|best| found.position > best.position) {
+                        best = Some(Choice { endpoint: endpoint.id.clone(), position: found.position });
+                    }
+                }
+                Some((_, Some(why))) => reasons.push(format!("{} {why}", endpoint.id)),
+                None => reasons.push(format!("{} does not answer", endpoint.id)),
+            }
+        }
+        best.ok_or_else(|| format!("no mirror is eligible ({})", reasons.join(", ")))
+    }
+
+    /// Why an endpoint that shows `found` can't take over from the primary. `promoted`: we have tried to promote it.
+    fn why_not(&self, found: &Observation, promoted: bool) -> Option<String> {
+        let record = self.registry.record.as_ref();
+        let current = self.identity.as_ref().map(|identity| &identity.history).or(record.map(|r| &r.history));
+        let Some(current) = current else { return Some("can't be compared: no history is known".to_owned()) };
+        let before = found.previous_history.as_ref().map(|(history, _)| history);
+        if is_primary(found) {
+            return if promoted && before == Some(current) {
+                None
+            } else {
+                Some("is a primary itself".to_owned())
+            };
+        }
+        if found.loading || matches!(found.role, Role::Mirror { link: Link::Synchronizing, .. }) {
+            return Some("has no whole copy of the data".to_owned());
+        }
+        // A mirror that missed the last change of primary has a shorter prefix of the same data.
+        let prefix = record.is_some_and(|record| {
+            record.descends.as_ref() == Some(&found.history) && found.position <= record.position
+        });
+        if found.history == *current || prefix {
+            None
+        } else {
+            Some("holds data of another history".to_owned())
+        }
+    }
+
+    /// Why `id` could not be promoted now; `None` when it could. For status.
+    #[must_use]
+    pub fn why_not_eligible(&self, id: &EndpointId) -> Option<String> {
+        let Some(endpoint) = self.endpoint(id) else { return Some("is not configured".to_owned()) };
+        if self.posture.primary.as_ref() == Some(id) {
+            return Some("is the primary".to_owned());
+        }
+        if let Some(note) = &endpoint.note {
+            return Some(note.clone());
+        }
+        let Some(found) = endpoint.fresh(self.now, self.params.fresh) else {
+            return Some("does not answer".to_owned());
+        };
+        self.why_not(found, false).or_else(|| (!is_whole_mirror(found)).then(|| "is no mirror".to_owned()))
+    }
+
+    fn fence_old(&mut self, choice: Choice) {
+        let Phase::Down(down) = &self.phase else { return };
+        let lost = down.lost.clone();
+        self.posture.state = StoreState::FailingOver;
+        self.publish();
+        if let Some(plan) = &mut self.plan {
+            plan.to = Some(choice.endpoint.clone());
+        }
+        let gone = self.endpoint(&lost).is_some_and(|endpoint| endpoint.failed == Some(Failure::Refused));
+        if gone || lost == choice.endpoint {
+            self.promote_choice(choice);
+            return;
+        }
+        let orders = [
+            self.order(&lost, Order::Demote { of: choice.endpoint.clone() }),
+            self.order(&lost, Order::DisconnectClients),
+        ];
+        let until = self.now + self.params.fence_deadline;
+        if let Phase::Down(down) = &mut self.phase {
+            down.fenced_old = true;
+            down.stage = Stage::FenceOld { orders: orders.into_iter().collect(), until, choice };
+        }
+    }
+
+    fn promote_choice(&mut self, choice: Choice) {
+        let order = self.order(&choice.endpoint, Order::Promote);
+        if let Phase::Down(down) = &mut self.phase {
+            down.attempted = Some(choice.endpoint.clone());
+            down.stage = Stage::Promote { order, choice };
+        }
+    }
+
+    fn fail_promotion(&mut self, why: String) {
+        let retry_at = self.now + self.params.retry;
+        if let Phase::Down(down) = &mut self.phase {
+            down.stage = Stage::Gather;
+            down.retry_at = retry_at;
+        }
+        self.reason = Some(why);
+        self.close();
+        self.look_at_mirrors();
+    }
+
+    pub(crate) fn down_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
+        let now = self.now;
+        let Phase::Down(down) = &mut self.phase else { return };
+        down.looks.remove(&operation);
+        match &mut down.stage {
+            Stage::Gather => {}
+            Stage::FenceOld { orders, .. } => {
+                orders.remove(&operation);
+            }
+            Stage::Promote { order, choice } if *order == operation => match result {
+                Ok(_) => {
+                    let choice = choice.clone();
+                    down.stage = Stage::Verify { order: None, again: now, until: now + VERIFY, choice };
+                    self.step_done("promote");
+                }
+                Err(rejection) => {
+                    let why = format!("{} could not be promoted: {}", choice.endpoint, rejection.detail);
+                    self.fail_promotion(why);
+                }
+            },
+            Stage::Verify { order, again, choice, .. } if *order == Some(operation) => {
+                *order = None;
+                *again = now + VERIFY_AGAIN;
+                if let Ok(Answer::Observed(found)) = result
+                    && is_primary(&found)
+                    && found.writable
+                {
+                    let Choice { endpoint, position } = choice.clone();
+                    let detail = format!("{endpoint} is the primary: {}", down.why);
+                    self.step_done("verify");
+                    self.begin_take(endpoint, *found, Cause::Failover, position, detail);
+                }
+            }
+            Stage::Promote { .. } | Stage::Verify { .. } => {}
+        }
+    }
+}

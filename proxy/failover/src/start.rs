@@ -1,0 +1,318 @@
+//! Finding out who is primary: at the start, after a crash in the middle of a switchover, and when somebody else has
+//! changed roles (PROTOCOL 5.2 and 5.5). Never by guessing: what can't be decided stays unavailable, and says why.
+
+use foretoken_types::{BootInstant, EndpointId, Observation, Operation, Role};
+
+use crate::effect::Order;
+use crate::endpoints::is_primary;
+use crate::event::{Answer, Rejection, Verdict};
+use crate::machine::{Machine, Phase};
+use crate::record::{Cause, Intent, Record};
+
+/// Finding out who is primary.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// Looks count that began then or later.
+    pub(crate) since: BootInstant,
+}
+
+/// Ending a switchover that was broken off.
+#[derive(Debug)]
+pub(crate) struct Resolve {
+    intent: Intent,
+    since: BootInstant,
+    /// Whether the old primary has confirmed its demotion to this process.
+    demoted: bool,
+    promoting: Option<(EndpointId, Operation)>,
+    looks: Vec<Operation>,
+}
+
+/// What the observations amount to.
+pub(crate) enum Decision {
+    /// This endpoint is the primary.
+    Primary(EndpointId, Observation),
+    /// The primary of the registry is down.
+    Lost(EndpointId),
+    /// It can't be told yet; why.
+    Wait(String),
+}
+
+impl Machine {
+    pub(crate) fn advance_start(&mut self) {
+        let Phase::Start(Start { since }) = self.phase else { return };
+        if !self.registry.loaded {
+            self.reason = Some("starting: the registry was not read yet".to_owned());
+            return;
+        }
+        if let Some(waiting) = self.endpoints.iter().find(|endpoint| !endpoint.tried_since(since)) {
+            self.reason = Some(format!("starting: {} was not looked at yet", waiting.id));
+            return;
+        }
+        if let Some(intent) = self.registry.record.as_ref().and_then(|record| record.intent.clone()) {
+            self.begin_resolve(intent, false);
+            return;
+        }
+        match self.decide(since) {
+            Decision::Primary(id, found) => {
+                let position = found.position;
+                self.begin_take(id, found, Cause::Found, position, String::new());
+            }
+            Decision::Lost(id) => self.begin_down_at_start(id),
+            Decision::Wait(why) => {
+                if self.reason.as_deref() != Some(why.as_str()) {
+                    self.reason = Some(why);
+                }
+            }
+        }
+    }
+
+    /// What is seen now, by looks that began at `since` or later, of endpoints that serve their data.
+    fn serving_since(&self, since: BootInstant) -> Vec<(&EndpointId, &Observation)> {
+        let fresh = self.endpoints.iter().filter(|endpoint| endpoint.is_well());
+        fresh
+            .filter_map(|endpoint| {
+                endpoint.fresh(self.now, self.params.fresh)?;
+                Some((&endpoint.id, endpoint.seen_since(since)?))
+            })
+            .filter(|(_, found)| !found.loading)
+            .collect()
+    }
+
+    /// Who is primary, by what was seen since `since`.
+    pub(crate) fn decide(&self, since: BootInstant) -> Decision {
+        let seen = self.serving_since(since);
+        match &self.registry.record {
+            Some(record) => self.decide_by_record(record, &seen),
+            None => self.decide_by_markers(&seen),
+        }
+    }
+
+    fn decide_by_record(&self, record: &Record, seen: &[(&EndpointId, &Observation)]) -> Decision {
+        let registered = &record.primary;
+        let primaries: Vec<_> = seen.iter().filter(|(_, found)| is_primary(found)).collect();
+        let newer: Vec<_> = primaries
+            .iter()
+            .filter(|(id, found)| {
+                *id != registered && found.marker.is_some_and(|marker| marker > record.epoch)
+            })
+            .collect();
+        let take =
+            |(id, found): &(&EndpointId, &Observation)| Decision::Primary((*id).clone(), (*found).clone());
+        let own = seen.iter().find(|(id, _)| *id == registered);
+        match (own, newer.as_slice()) {
+            (Some(own), []) if is_primary(own.1) => take(own),
+            (Some(own), [other]) if is_primary(own.1) => {
+                // The store knows of an epoch that the registry has lost.
+                if seen.len() == self.endpoints.len() && other.1.marker > own.1.marker {
+                    take(other)
+                } else {
+                    Decision::Wait(format!(
+                        "{registered} and {} are both primaries, and {} carries a newer epoch than the registry",
+                        other.0, other.0
+                    ))
+                }
+            }
+            (Some(own), _) if is_primary(own.1) => Decision::Wait(format!(
+                "{registered} and several other endpoints are primaries with newer epochs than the registry"
+            )),
+            (Some(own), _) => match primaries.as_slice() {
+                [only] if descends(only.1, record, Some(own.1)) => take(only),
+                [only] => Decision::Wait(format!(
+                    "{registered} is a mirror now, and nothing proves that {} continues its data",
+                    only.0
+                )),
+                [] => Decision::Wait(format!("{registered} is a mirror now, and no endpoint is a primary")),
+                _ => Decision::Wait(format!(
+                    "{registered} is a mirror now, and several endpoints are primaries"
+                )),
+            },
+            (None, _) => {
+                let down = self.endpoint(registered).is_none_or(|endpoint| endpoint.verdict == Verdict::Down);
+                match primaries.as_slice() {
+                    [only] if newer.len() == 1 || (down && descends(only.1, record, None)) => take(only),
+                    _ if down && self.endpoint(registered).is_some() => Decision::Lost(registered.clone()),
+                    _ if self.endpoint(registered).is_none() => Decision::Wait(format!(
+                        "the registry names {registered} as the primary, which is not configured any more"
+                    )),
+                    _ => Decision::Wait(format!("{registered}, the primary by the registry, does not serve")),
+                }
+            }
+        }
+    }
+
+    /// Without a registry record: what the stores themselves tell.
+    fn decide_by_markers(&self, seen: &[(&EndpointId, &Observation)]) -> Decision {
+        let all = seen.len() == self.endpoints.len();
+        let primaries: Vec<_> = seen.iter().filter(|(_, found)| is_primary(found)).collect();
+        let take =
+            |(id, found): &(&EndpointId, &Observation)| Decision::Primary((*id).clone(), (*found).clone());
+        let newest = seen.iter().filter_map(|(_, found)| found.marker).max();
+        let Some(newest) = newest else {
+            // Nobody managed it before: the configuration says which one is the primary.
+            let configured = self.endpoints.first().map(|endpoint| &endpoint.id);
+            return match primaries.as_slice() {
+                [only] if all || Some(only.0) == configured => take(only),
+                [] => Decision::Wait("no endpoint that answers is a primary".to_owned()),
+                [only] => Decision::Wait(format!(
+                    "{} is a primary but not the configured one, and not every endpoint answers",
+                    only.0
+                )),
+                several => {
+                    let is_empty = |id: &EndpointId| {
+                        let found = self.endpoint(id).and_then(|endpoint| endpoint.empty_at);
+                        found.is_some_and(|at| self.now.since(at) <= self.params.fresh)
+                    };
+                    let (of_config, others): (Vec<_>, Vec<_>) =
+                        several.iter().map(|pair| **pair).partition(|(id, _)| Some(*id) == configured);
+                    match of_config.as_slice() {
+                        [own] if others.iter().all(|(id, _)| is_empty(id)) => take(own),
+                        _ => Decision::Wait(format!(
+                            "{} are primaries and nothing tells whose data counts: make all but one mirrors of it",
+                            names(several)
+                        )),
+                    }
+                }
+            };
+        };
+        if !all {
+            return Decision::Wait(
+                "the registry is empty and the store was managed before: every endpoint must answer, \
+                 for the one that does not may be the primary"
+                    .to_owned(),
+            );
+        }
+        let holders: Vec<_> = primaries.iter().filter(|(_, found)| found.marker == Some(newest)).collect();
+        match holders.as_slice() {
+            [only] => take(only),
+            [] => {
+                Decision::Wait(format!("no endpoint that carries the marker of epoch {newest} is a primary"))
+            }
+            _ => Decision::Wait(format!("several primaries carry the marker of epoch {newest}")),
+        }
+    }
+
+    /// Begins to end a switchover of which only the intent tells, or whose exchange of roles has failed.
+    pub(crate) fn begin_resolve(&mut self, intent: Intent, demoted: bool) {
+        self.reason = Some(format!("a switchover from {} to {} was broken off", intent.from, intent.to));
+        let looks = [&intent.from, &intent.to].map(|id| self.order(id, Order::Observe { probe: true }));
+        let resolve =
+            Resolve { intent, since: self.now, demoted, promoting: None, looks: looks.into_iter().collect() };
+        self.enter(Phase::Resolve(resolve));
+    }
+
+    pub(crate) fn advance_resolve(&mut self) {
+        let Phase::Resolve(resolve) = &self.phase else { return };
+        let Intent { from, to } = resolve.intent.clone();
+        let (since, demoted) = (resolve.since, resolve.demoted);
+        // Whatever a process before this one granted is dead by then, too.
+        let end = self.fence_end().max(since + self.params.fence_wait());
+        let over = self.now >= end;
+        if over && self.posture.lease.is_some() {
+            self.close();
+        }
+        let Phase::Resolve(resolve) = &self.phase else { return };
+        if resolve.promoting.is_some() {
+            return;
+        }
+        let look = |id: &EndpointId| {
+            let endpoint = self.endpoint(id)?;
+            endpoint.fresh(self.now, self.params.fresh)?;
+            let probed = endpoint.look.as_ref().is_some_and(|look| look.probed);
+            endpoint.seen_since(since).filter(|found| !found.loading).map(|found| (found.clone(), probed))
+        };
+        let (old, new) = (look(&from), look(&to));
+        if (old.is_none() || new.is_none()) && !over {
+            return;
+        }
+        if let Some(why) = self.unmanageable() {
+            self.reason = Some(why);
+            return;
+        }
+        if let Some(other) = self.owner_elsewhere() {
+            self.reason =
+                Some(format!("a switchover was broken off, and sidecar {other} holds the owner record"));
+            return;
+        }
+        match (old, new) {
+            (_, Some((new, true))) if is_primary(&new) && new.writable => {
+                let position = new.position;
+                let detail = format!("{to} is the primary: the switchover was finished");
+                self.begin_take(to, new, Cause::Switchover, position, detail);
+            }
+            (Some((old, _)), new)
+                if !new.as_ref().is_some_and(|(new, probed)| is_primary(new) && !probed) =>
+            {
+                self.order(&from, Order::ResumeWrites);
+                if is_primary(&old) {
+                    let position = old.position;
+                    let detail = format!("{from} stays the primary: the switchover was taken back");
+                    self.begin_take(from, old, Cause::Found, position, detail);
+                } else {
+                    self.promote_to_resolve(from);
+                }
+            }
+            (None, Some((new, _))) if !is_primary(&new) => {
+                if demoted {
+                    // It has everything, and the old primary has confirmed that it takes no more writes.
+                    self.promote_to_resolve(to);
+                } else {
+                    self.close();
+                    self.begin_down_at_start(from);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn promote_to_resolve(&mut self, endpoint: EndpointId) {
+        let operation = self.order(&endpoint, Order::Promote);
+        if let Phase::Resolve(resolve) = &mut self.phase {
+            resolve.promoting = Some((endpoint, operation));
+        }
+    }
+
+    pub(crate) fn resolve_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
+        let now = self.now;
+        let Phase::Resolve(resolve) = &mut self.phase else { return };
+        resolve.looks.retain(|look| *look != operation);
+        let promoted = resolve.promoting.take_if(|(_, promoting)| *promoting == operation);
+        if let Some((endpoint, _)) = promoted {
+            if let Err(rejection) = result {
+                self.reason = Some(format!("{endpoint} could not be promoted: {}", rejection.detail));
+            }
+            // Looks from before the promotion tell nothing any more.
+            let Phase::Resolve(resolve) = &mut self.phase else { return };
+            resolve.since = now;
+            self.look_again();
+        } else if let Phase::Resolve(resolve) = &self.phase
+            && resolve.looks.is_empty()
+            && resolve.promoting.is_none()
+            && result.is_err()
+        {
+            // The watchers look on.
+        }
+    }
+
+    fn look_again(&mut self) {
+        let Phase::Resolve(resolve) = &self.phase else { return };
+        let both = [resolve.intent.from.clone(), resolve.intent.to.clone()];
+        let looks = both.map(|id| self.order(&id, Order::Observe { probe: true }));
+        if let Phase::Resolve(resolve) = &mut self.phase {
+            resolve.looks = looks.into_iter().collect();
+        }
+    }
+}
+
+/// Whether `found` continues the data that the registry tells of. `old`: what the registered primary shows now.
+fn descends(found: &Observation, record: &Record, old: Option<&Observation>) -> bool {
+    let continues =
+        |history: &String| *history == record.history || record.descends.as_ref() == Some(history);
+    continues(&found.history)
+        || found.previous_history.as_ref().is_some_and(|(history, _)| continues(history))
+        || found.marker.is_some_and(|marker| marker >= record.epoch)
+        || old.is_some_and(|old| old.history == found.history && matches!(old.role, Role::Mirror { .. }))
+}
+
+fn names(several: &[&(&EndpointId, &Observation)]) -> String {
+    several.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(" and ")
+}
