@@ -84,6 +84,13 @@ impl Identity {
     pub(crate) fn of(found: &Observation) -> Self {
         Self { run_id: found.run_id.clone(), history: found.history.clone() }
     }
+
+    /// Whether `found` is the same server with the same data. Redis takes a new history id, and forgets the one before, when
+    /// its first mirror attaches and it makes its backlog (`replication.c`, `syncCommand`): nothing was lost by that as
+    /// long as the process is the same.
+    pub(crate) fn continues_in(&self, found: &Observation) -> bool {
+        self.run_id == found.run_id && (self.history == found.history || found.previous_history.is_none())
+    }
 }
 
 /// An order that was not answered yet.
@@ -431,12 +438,11 @@ impl Machine {
 
     /// Leaves the serving phase when the primary is not what it was. Also asked before a switchover begins to hold.
     pub(crate) fn primary_changed(&mut self, primary: &EndpointId) -> bool {
-        let since = self.identity.is_some();
         let Some(endpoint) = self.endpoint(primary) else { return false };
         let seen = endpoint.fresh(self.now, self.params.fresh).cloned();
         let (verdict, why) = (endpoint.verdict, endpoint.why.clone());
-        if let (Some(found), true) = (&seen, since) {
-            let same = self.identity.as_ref() == Some(&Identity::of(found));
+        if let (Some(found), true) = (&seen, self.identity.is_some()) {
+            let same = self.identity.as_ref().is_some_and(|identity| identity.continues_in(found));
             if matches!(found.role, Role::Mirror { .. }) {
                 self.begin_moving(format!("{primary} was made a mirror by somebody else"));
                 return true;
@@ -445,6 +451,7 @@ impl Machine {
                 self.begin_down(format!("{primary} came back with another run id or history"));
                 return true;
             }
+            self.identity = Some(Identity::of(found));
             self.last_position = Some(found.position);
         }
         match verdict {

@@ -11,7 +11,7 @@ use foretoken_types::{
 use crate::effect::{ChangeKind, Order};
 use crate::endpoints::{is_primary, is_whole_mirror};
 use crate::event::{Answer, Rejection, Verdict};
-use crate::machine::{Identity, Machine, Phase};
+use crate::machine::{Machine, Phase};
 use crate::record::Cause;
 use crate::start::{Decision, Start};
 
@@ -107,7 +107,8 @@ impl Machine {
             return;
         }
         if let Some(found) = endpoint.seen_since(since).filter(|found| !found.loading).cloned() {
-            if self.identity.as_ref() != Some(&Identity::of(&found)) || !is_primary(&found) {
+            let same = self.identity.as_ref().is_some_and(|identity| identity.continues_in(&found));
+            if !same || !is_primary(&found) {
                 self.posture.state = previous;
                 self.begin_down(format!("{primary} came back with another run id, history or role"));
                 return;
@@ -228,7 +229,7 @@ impl Machine {
                     self.enter(Phase::Start(Start { since }));
                     return;
                 }
-                Some(identity) if *identity == Identity::of(&found) && is_primary(&found) => {
+                Some(identity) if identity.continues_in(&found) && is_primary(&found) => {
                     self.give_up_plan("the primary came back as it was");
                     self.resume(previous);
                     return;

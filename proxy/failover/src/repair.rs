@@ -22,6 +22,7 @@ pub(crate) fn repair(machine: &mut Machine) {
     else {
         return;
     };
+    keep_history(machine, &record);
     publish_loss(machine, &record);
     show_redundancy(machine, &primary, &record);
     if !machine.owns() {
@@ -43,6 +44,16 @@ pub(crate) fn forget_intent(machine: &mut Machine) {
     if let Some(mut record) = machine.registry.record.clone().filter(|record| record.intent.is_some()) {
         record.intent = None;
         machine.save(record);
+    }
+}
+
+/// The same server may take another name for its data ([`Identity::continues_in`](crate::machine::Identity)): what the
+/// registry compares with after a restart must be the name that the mirrors use.
+fn keep_history(machine: &mut Machine, record: &Record) {
+    let renamed = machine.identity.as_ref().filter(|identity| identity.history != record.history);
+    if let Some(identity) = renamed.cloned() {
+        let descends = Some(record.history.clone());
+        machine.save(Record { history: identity.history, descends, ..record.clone() });
     }
 }
 

@@ -16,6 +16,7 @@ fn ms(ms: u64) -> Duration {
 
 fn healthy() -> Observation {
     Observation {
+        keys: None,
         role: Role::Primary,
         run_id: "r".to_owned(),
         history: "h".to_owned(),
