@@ -47,6 +47,9 @@ pub struct StoreStatus {
     pub automatic_failover: bool,
     /// The last change of primary, tried or done, since the start.
     pub last_switchover: Option<LastSwitchover>,
+    /// What the last failover may have lost, since the start.
+    #[serde(default)]
+    pub last_loss: Option<LastLoss>,
     /// Client connections open now.
     pub connections: u64,
     /// Every configured endpoint, in the order of the configuration.
@@ -71,6 +74,7 @@ impl StoreStatus {
             reason: None,
             automatic_failover: false,
             last_switchover: None,
+            last_loss: None,
             connections: 0,
             endpoints: Vec::new(),
         }
@@ -201,6 +205,21 @@ pub struct LastSwitchover {
     pub outcome: SwitchoverOutcome,
     /// When it ended: milliseconds since 1970 by the wall clock, for people only.
     pub at_unix_ms: u64,
+}
+
+/// What a failover may have lost. Mirrors copy asynchronously: the old primary may have acknowledged what none of them got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastLoss {
+    /// The old primary.
+    pub endpoint: EndpointId,
+    /// The epoch that began with it.
+    pub epoch: Epoch,
+    /// Bytes of the change stream that the old primary had and the new one has not.
+    pub bytes: u64,
+    /// Whether `bytes` is all. If not it is the least, known by the last look at the old primary before it was lost.
+    pub exact: bool,
+    /// No write that was acknowledged before this is lost: milliseconds since 1970 by the wall clock. `None`: not known.
+    pub kept_until_unix_ms: Option<u64>,
 }
 
 /// What is thought of an endpoint's health.

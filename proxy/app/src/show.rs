@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use foretoken_admin::model::{
-    AuthorityRole, EndpointStatus, HealthState, LastSwitchover, StoreStatus, SwitchoverOutcome,
+    AuthorityRole, EndpointStatus, HealthState, LastLoss, LastSwitchover, StoreStatus, SwitchoverOutcome,
     SwitchoverReport,
 };
 use foretoken_types::{EndpointId, Persistence};
@@ -36,6 +36,9 @@ fn store(status: &StoreStatus) -> String {
     }
     if let Some(last) = &status.last_switchover {
         facts.push(["last change".to_owned(), last_change(last)]);
+    }
+    if let Some(loss) = &status.last_loss {
+        facts.push(["last loss".to_owned(), last_loss(loss)]);
     }
     let head = [
         "ENDPOINT",
@@ -105,6 +108,21 @@ fn failover(status: &StoreStatus) -> String {
         // While traffic is not served the reason speaks of that, and stands there.
         (false, Some(why)) if status.ready => format!("by hand only: {why}"),
         (false, _) => "by hand only".to_owned(),
+    }
+}
+
+fn last_loss(loss: &LastLoss) -> String {
+    let bytes = match (loss.exact, loss.bytes) {
+        (true, 0) => "nothing".to_owned(),
+        (true, bytes) => format!("{bytes} bytes of the change stream"),
+        (false, 0) => "not known to be any".to_owned(),
+        (false, bytes) => format!("at least {bytes} bytes of the change stream"),
+    };
+    match loss.kept_until_unix_ms {
+        Some(until) if loss.bytes > 0 || !loss.exact => {
+            format!("{bytes}; nothing that was acknowledged before {}", utc(until))
+        }
+        _ => bytes,
     }
 }
 

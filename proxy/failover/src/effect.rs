@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foretoken_types::{EndpointId, Epoch, Operation, Posture};
+use foretoken_types::{BootInstant, EndpointId, Epoch, Operation, Posture};
 
 use crate::record::Record;
 
@@ -31,11 +31,11 @@ pub enum Effect {
     },
     /// A change of primary has ended, one way or another.
     Report(Change),
-    /// Writes of an epoch did not reach the primary of the next one (I4).
+    /// Writes of the epoch before may not have reached the primary of this one (I4).
     PublishLoss {
-        /// The epoch.
+        /// The epoch in force.
         epoch: Epoch,
-        /// Its primary.
+        /// The old primary.
         endpoint: EndpointId,
         /// How much.
         loss: Loss,
@@ -85,8 +85,13 @@ pub enum Order {
 /// How much of the change stream was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// What is known as long as the old primary can't be asked: it was seen that far ahead. In bytes.
-    AtLeast(u64),
+    /// What is known as long as the old primary can't be asked.
+    Bounded {
+        /// It was seen that far ahead of the new one. In bytes.
+        at_least: u64,
+        /// What it had acknowledged by then the new one has. `None`: that can be said of nothing in this epoch.
+        kept_until: Option<BootInstant>,
+    },
     /// What the old primary itself tells. In bytes.
     Exactly(u64),
 }

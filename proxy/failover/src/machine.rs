@@ -3,7 +3,7 @@
 //! Events only add to what is known ([`Machine::take_in`]); decisions are made afterwards, from all that is known
 //! ([`Machine::advance`]), so it does not matter in which order two pieces of news arrive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use foretoken_types::{
@@ -11,7 +11,7 @@ use foretoken_types::{
     Posture, Role, StoreState,
 };
 
-use crate::effect::{Change, ChangeKind, Check, Effect, Order, Outcome, Step};
+use crate::effect::{Change, ChangeKind, Check, Effect, Loss, Order, Outcome, Step};
 use crate::endpoints::Endpoint;
 use crate::event::{Answer, Event, Rejection, SaveFailure};
 use crate::invariants::{Facts, Invariants};
@@ -42,8 +42,8 @@ pub struct Machine {
     pub(crate) held_since: Option<BootInstant>,
     /// Who the primary is, by the names that it gave itself when it was taken.
     pub(crate) identity: Option<Identity>,
-    /// The primary's last position, for what is lost when it is.
-    pub(crate) last_position: Option<Position>,
+    /// Where the primary was, and when it was asked for that: what bounds the loss when it is lost.
+    pub(crate) positions: Positions,
     /// The change of primary that is under way.
     pub(crate) plan: Option<Plan>,
     /// Why the store is not served, or not as it should be.
@@ -90,6 +90,32 @@ impl Identity {
     /// long as the process is the same.
     pub(crate) fn continues_in(&self, found: &Observation) -> bool {
         self.run_id == found.run_id && (self.history == found.history || found.previous_history.is_none())
+    }
+}
+
+/// The last positions of a primary, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Positions(VecDeque<(BootInstant, Position)>);
+
+impl Positions {
+    /// A minute of looks, by default.
+    const MOST: usize = 256;
+
+    pub(crate) fn note(&mut self, asked: BootInstant, position: Position) {
+        if self.0.back().is_none_or(|(last, _)| *last < asked) {
+            self.0.push_back((asked, position));
+            if self.0.len() > Self::MOST {
+                self.0.pop_front();
+            }
+        }
+    }
+
+    /// What is lost by going on from `position`; `None` when this process never saw the primary.
+    pub(crate) fn loss(&self, position: Position) -> Option<Loss> {
+        let (_, last) = self.0.back()?;
+        let kept = self.0.iter().rev().find(|(_, seen)| *seen <= position);
+        let at_least = position.lag_behind(*last);
+        Some(Loss::Bounded { at_least, kept_until: kept.map(|(asked, _)| *asked) })
     }
 }
 
@@ -175,7 +201,7 @@ impl Machine {
             held: BTreeSet::new(),
             held_since: None,
             identity: None,
-            last_position: None,
+            positions: Positions::default(),
             plan: None,
             reason: Some("starting: no endpoint was looked at yet".to_owned()),
             sent: BTreeMap::new(),
@@ -452,7 +478,9 @@ impl Machine {
                 return true;
             }
             self.identity = Some(Identity::of(found));
-            self.last_position = Some(found.position);
+            let asked =
+                self.endpoint(primary).and_then(|endpoint| endpoint.look.as_ref()).map(|look| look.asked);
+            self.positions.note(asked.unwrap_or(self.now), found.position);
         }
         match verdict {
             crate::Verdict::Down => self.begin_down(format!("{primary} is down: {why}")),

@@ -5,7 +5,7 @@
 
 use foretoken_types::{Authority, EndpointId, Epoch, Failure, Observation, Operation, Position, StoreState};
 
-use crate::effect::{Loss, Order, Outcome};
+use crate::effect::{Order, Outcome};
 use crate::event::{Answer, Rejection};
 use crate::machine::{Identity, Machine, Phase};
 use crate::record::{Cause, Record};
@@ -162,10 +162,10 @@ impl Machine {
         let Some(record) = self.registry.record.clone() else { return };
         let Phase::Take(take) = &self.phase else { return };
         let (primary, detail, cause) = (take.primary.clone(), take.detail.clone(), take.cause);
-        let before = (self.posture.primary.clone(), self.posture.epoch, self.last_position);
+        let old = self.posture.primary.clone();
+        let loss = std::mem::take(&mut self.positions).loss(record.position);
         self.identity = Some(Identity::of(&take.found));
         self.posture.state = take.state;
-        self.last_position = Some(take.position);
         self.posture.epoch = record.epoch;
         self.posture.primary = Some(primary.clone());
         self.posture.mirrors.retain(|route| route.endpoint != primary);
@@ -178,9 +178,8 @@ impl Machine {
             self.posture.state = StoreState::FailedOver;
         }
         self.publish();
-        if let (Cause::Failover, (Some(old), epoch, Some(last))) = (cause, before) {
-            let loss = Loss::AtLeast(record.position.lag_behind(last));
-            self.out.push(Effect::PublishLoss { epoch, endpoint: old, loss });
+        if let (Cause::Failover, Some(endpoint), Some(loss)) = (cause, old, loss) {
+            self.out.push(Effect::PublishLoss { epoch: record.epoch, endpoint, loss });
         }
         self.finish_roles(&primary, cause);
         let aborted = self.plan.as_ref().is_some_and(|plan| plan.to.as_ref() != Some(&primary));

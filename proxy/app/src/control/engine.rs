@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretoken_admin::model::{LastSwitchover, StoreStatus, SwitchoverReport};
-use foretoken_failover::{Change, Effect, Event, Machine, Rejection};
+use foretoken_admin::model::{LastLoss, LastSwitchover, StoreStatus, SwitchoverReport};
+use foretoken_failover::{Change, Effect, Event, Loss, Machine, Rejection};
 use foretoken_health::{Detector, EndpointMetrics, HostFigures, Verdict};
 use foretoken_mirror::{MirrorMetrics, MirrorSpec, Tracker};
 use foretoken_protocol::{Preflight, Severity};
@@ -54,6 +54,7 @@ pub(super) struct Engine {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) tracker: Tracker,
     pub(super) last: Option<LastSwitchover>,
+    pub(super) loss: Option<LastLoss>,
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     signals: mpsc::Sender<Signal>,
@@ -123,6 +124,7 @@ impl Engine {
             params,
             endpoints,
             last: None,
+            loss: None,
             registry,
             clock,
             signals,
@@ -386,17 +388,21 @@ impl Engine {
             }
             Effect::Report(change) => self.changed(change),
             Effect::PublishLoss { epoch, endpoint, loss } => {
-                let bytes = match loss {
-                    foretoken_failover::Loss::AtLeast(bytes) => bytes,
-                    foretoken_failover::Loss::Exactly(bytes) => {
-                        self.metrics.lost(bytes);
-                        bytes
-                    }
-                };
+                if let Loss::Exactly(bytes) = loss {
+                    self.metrics.lost(bytes);
+                }
+                let loss = status::loss(self.loss.take(), epoch, endpoint, loss, self.clock.now());
                 tracing::warn!(
-                    store = %self.params.store, endpoint = %endpoint, epoch = %epoch, bytes, ?loss,
-                    "the old primary had data that the new one never got"
+                    store = %self.params.store,
+                    endpoint = %loss.endpoint,
+                    epoch = %epoch,
+                    bytes = loss.bytes,
+                    exact = loss.exact,
+                    kept_until_unix_ms = loss.kept_until_unix_ms,
+                    "what the old primary had and the new one never got"
                 );
+                self.loss = Some(loss);
+                self.shown = None;
             }
         }
     }

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use foretoken_admin::model::{
-    AuthorityStatus, ChangeKind, Check, EndpointStatus, HealthState, HoldStatus, LastSwitchover, StoreStatus,
-    SwitchoverOutcome, SwitchoverReport, SwitchoverStep,
+    AuthorityStatus, ChangeKind, Check, EndpointStatus, HealthState, HoldStatus, LastLoss, LastSwitchover,
+    StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverStep,
 };
-use foretoken_failover::{Change, Outcome};
+use foretoken_failover::{Change, Loss, Outcome};
 use foretoken_health::Verdict;
 use foretoken_mirror::Need;
-use foretoken_types::{Authority, BootInstant, StoreId, Writers};
+use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, StoreId, Writers};
 
 use super::engine::{Endpoint, Engine};
+use super::record;
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
@@ -76,6 +77,28 @@ pub(super) fn last(change: &Change, at_unix_ms: u64) -> LastSwitchover {
     }
 }
 
+/// What a failover may have lost, with what was known of the same one before.
+pub(super) fn loss(
+    known: Option<LastLoss>,
+    epoch: Epoch,
+    endpoint: EndpointId,
+    loss: Loss,
+    now: BootInstant,
+) -> LastLoss {
+    let known = known.filter(|known| known.endpoint == endpoint).and_then(|known| known.kept_until_unix_ms);
+    match loss {
+        Loss::Bounded { at_least, kept_until } => LastLoss {
+            endpoint,
+            epoch,
+            bytes: at_least,
+            exact: false,
+            kept_until_unix_ms: kept_until
+                .map(|until| record::unix_ms().saturating_sub(millis(now.since(until)))),
+        },
+        Loss::Exactly(bytes) => LastLoss { endpoint, epoch, bytes, exact: true, kept_until_unix_ms: known },
+    }
+}
+
 /// What is known of the store now.
 pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
     let endpoints =
@@ -124,6 +147,7 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         reason: machine.reason().map(str::to_owned).or(doubt),
         automatic_failover: automatic,
         last_switchover: engine.last.clone(),
+        last_loss: engine.loss.clone(),
         endpoints,
         ..StoreStatus::unknown(params.store.clone())
     }
