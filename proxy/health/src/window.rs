@@ -8,7 +8,8 @@ use foretoken_types::{BootInstant, ErrorClass, LatencyBuckets, Sample};
 /// Slots that a window keeps.
 const SLOTS: usize = 20;
 /// Length of a slot; twenty of them are ten seconds.
-const SLOT: Duration = Duration::from_millis(500);
+const SLOT: Duration = Duration::from_nanos(SLOT_NANOS);
+const SLOT_NANOS: u64 = 500_000_000;
 /// For how long a sample stands for the present: data threads report ten times a second while anything is outstanding.
 pub(crate) const SAMPLE_FRESH: Duration = Duration::from_millis(300);
 /// Most samples that are kept for the figures of the present; more data threads than that are summed in part.
@@ -57,7 +58,7 @@ pub struct Figures {
 }
 
 fn number(at: BootInstant) -> u64 {
-    at.as_nanos() / u64::try_from(SLOT.as_nanos()).unwrap_or(u64::MAX)
+    at.as_nanos() / SLOT_NANOS
 }
 
 impl Window {
@@ -117,9 +118,10 @@ impl Window {
             sum.connect_failures = sum.connect_failures.saturating_add(slot.connect_failures);
             sum.resets = sum.resets.saturating_add(slot.resets);
         }
-        // A window that has only begun covers less than its length, and the running slot is not full.
-        let begun = SLOT * u32::try_from(SLOTS - 1).unwrap_or(1);
-        let covered = begun.min(self.first.map_or(SLOT, |first| now.since(first))).max(SLOT);
+        // A window that has only begun covers less than its length, and the running slot counts as far as it has run.
+        let oldest = number(now).saturating_sub(SLOTS as u64 - 1);
+        let oldest = BootInstant::from_nanos(oldest.saturating_mul(SLOT_NANOS));
+        let covered = now.since(self.first.map_or(now, |first| first.max(oldest))).max(SLOT);
         let all = sum.answered.max(1) as f64;
         Figures {
             rate: sum.answered as f64 / covered.as_secs_f64(),

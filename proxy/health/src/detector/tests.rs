@@ -16,7 +16,7 @@ fn ms(ms: u64) -> Duration {
 
 fn healthy() -> Observation {
     Observation {
-        keys: None,
+        keys: 0,
         role: Role::Primary,
         run_id: "r".to_owned(),
         history: "h".to_owned(),
@@ -531,12 +531,12 @@ proptest! {
             t += step;
             let now = at(t);
             // As the control loop does.
-            while let Some(next) = detector.next_change(before_time(t, step)).filter(|next| *next < now) {
+            let mut from = at(t - step);
+            while let Some(next) = detector.next_change(from).filter(|next| *next < now) {
+                prop_assert!(next > from, "the loop would turn on the spot");
                 let verdict = detector.verdict(next);
                 check(before, verdict, &mut suspect_from, next, refused)?;
-                before = verdict;
-                if !is_suspect(verdict) { break; }
-                if detector.next_change(next).is_none_or(|later| later <= next) { break; }
+                (before, from) = (verdict, next);
             }
             apply(&mut detector, &input, now);
             match &input {
@@ -560,10 +560,6 @@ proptest! {
         }
         prop_assert!(detector.latencies.len() <= LATENCIES && detector.mirrors.len() <= MIRRORS_MOST);
     }
-}
-
-fn before_time(t: u64, step: u64) -> BootInstant {
-    at(t - step)
 }
 
 fn check(
