@@ -9,20 +9,6 @@ use foretoken_types::{BootInstant, EndpointId, Failure, Link, MirrorRoute, Posit
 use crate::track::{LOOK_FRESH, Mirror, Seen};
 use crate::{Lag, Tracker};
 
-/// What a promotion asks of a mirror.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A switchover: the link is up and the lag within both bounds (PROTOCOL 5.2, step 0).
-    Switchover {
-        /// Most bytes behind.
-        bytes: u64,
-        /// Most time behind.
-        time: Duration,
-    },
-    /// A failover: the primary is down, so the link may be, and what is missing is lost anyway.
-    Failover,
-}
-
 /// How one mirror stands as a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -51,14 +37,10 @@ pub enum Unfit {
     Loading,
     /// It receives a full copy; its data is none.
     Synchronizing,
-    /// Its link to the primary is down.
-    LinkDown,
     /// The primary's own history is not known, so nothing can be proved.
     HistoryUnknown,
     /// Its data belongs to another history than the primary's.
     Stranger(String),
-    /// Its data is too old, or of unknown age.
-    Behind(Option<Lag>),
     /// Somebody else manages it.
     ManagedBy(String),
 }
@@ -76,17 +58,9 @@ impl fmt::Display for Unfit {
             Self::Primary => f.write_str("it is a primary, not a mirror"),
             Self::Loading => f.write_str("it loads its data"),
             Self::Synchronizing => f.write_str("it receives a full copy"),
-            Self::LinkDown => f.write_str("its link to the primary is down"),
             Self::HistoryUnknown => f.write_str("the primary's history is not known yet"),
             Self::Stranger(history) => {
                 write!(f, "its data belongs to another history ({history}) than the primary's")
-            }
-            Self::Behind(None) => f.write_str("how far it is behind is not known"),
-            Self::Behind(Some(Lag { bytes, time: None })) => {
-                write!(f, "it is {bytes} bytes behind, for longer than is remembered")
-            }
-            Self::Behind(Some(Lag { bytes, time: Some(time) })) => {
-                write!(f, "it is {bytes} bytes and {} ms behind", time.as_millis())
             }
             Self::ManagedBy(who) => write!(f, "it is managed by {who}"),
         }
@@ -103,7 +77,7 @@ impl Tracker {
         let mut routes: Vec<_> = self
             .mirrors
             .iter()
-            .filter_map(|mirror| Some((mirror, self.staleness(mirror, limit, now).ok()?)))
+            .filter_map(|mirror| Some((mirror, self.staleness(mirror, limit, now)?)))
             .collect();
         routes.sort_by_key(|(mirror, staleness)| (!self.is_near(&mirror.spec), *staleness));
         routes
@@ -112,53 +86,34 @@ impl Tracker {
             .collect()
     }
 
-    /// Why `endpoint` may not serve reads within `limit`; `None` when it may, or is not configured.
-    #[must_use]
-    pub fn unfit_for_reads(&self, endpoint: &EndpointId, limit: Duration, now: BootInstant) -> Option<Unfit> {
-        let mirror = self.mirrors.iter().find(|mirror| mirror.spec.endpoint == *endpoint)?;
-        self.staleness(mirror, limit, now).err()
-    }
-
-    fn staleness(&self, mirror: &Mirror, limit: Duration, now: BootInstant) -> Result<Duration, Unfit> {
-        let seen = self.usable(mirror, now)?;
-        let lag = self.lag_of(seen, now);
-        match lag.and_then(|lag| lag.time) {
-            Some(staleness) if staleness <= limit => Ok(staleness),
-            _ => Err(Unfit::Behind(lag)),
-        }
+    fn staleness(&self, mirror: &Mirror, limit: Duration, now: BootInstant) -> Option<Duration> {
+        let seen = self.usable(mirror, now).ok()?;
+        self.lag_of(seen, now)?.time.filter(|staleness| *staleness <= limit)
     }
 
     /// Every configured endpoint but `primary`, those that may be promoted first: the greatest position leads, then our own
-    /// region, then the order of the configuration.
+    /// region, then the order of the configuration. A link that is down does not speak against a mirror: when it counts,
+    /// the primary is down, and what is missing is lost anyway.
     #[must_use]
-    pub fn candidates(&self, primary: Option<&EndpointId>, need: Need, now: BootInstant) -> Vec<Standing> {
+    pub fn candidates(&self, primary: Option<&EndpointId>, now: BootInstant) -> Vec<Standing> {
         let mut standings: Vec<_> = self
             .mirrors
             .iter()
             .filter(|mirror| Some(&mirror.spec.endpoint) != primary)
-            .map(|mirror| (self.standing(mirror, need, now), self.is_near(&mirror.spec)))
+            .map(|mirror| (self.standing(mirror, now), self.is_near(&mirror.spec)))
             .collect();
         standings
             .sort_by_key(|(standing, near)| (standing.unfit.is_some(), Reverse(standing.position), !near));
         standings.into_iter().map(|(standing, _)| standing).collect()
     }
 
-    fn standing(&self, mirror: &Mirror, need: Need, now: BootInstant) -> Standing {
+    fn standing(&self, mirror: &Mirror, now: BootInstant) -> Standing {
         let seen = mirror.seen.as_ref();
-        let lag = seen.and_then(|seen| self.lag_of(seen, now));
-        let unfit = self.usable(mirror, now).and_then(|seen| match (need, seen.link()) {
-            (Need::Failover, _) => Ok(()),
-            (Need::Switchover { .. }, Some(Link::Down)) => Err(Unfit::LinkDown),
-            (Need::Switchover { bytes, time }, _) => lag
-                .filter(|lag| lag.bytes <= bytes && lag.time.is_some_and(|behind| behind <= time))
-                .map(|_| ())
-                .ok_or(Unfit::Behind(lag)),
-        });
         Standing {
             endpoint: mirror.spec.endpoint.clone(),
             position: seen.map(|seen| seen.what.position),
-            lag,
-            unfit: unfit.err(),
+            lag: seen.and_then(|seen| self.lag_of(seen, now)),
+            unfit: self.usable(mirror, now).err(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Tracker`] is told what was seen of a store's primary and mirrors and answers how far each mirror is behind ([`Lag`]), which
 //! may serve stale reads ([`Tracker::eligible_for_reads`]) and which may be promoted ([`Tracker::candidates`]); each mirror that
-//! may not is named with its reason. [`plan`] says what setting a mirror up takes, and refuses what would lose data.
+//! may not is named with its reason.
 //!
 //! What this crate is *not* for: sockets, and decisions about *when* (`failover` makes them). Time is a parameter.
 //!
@@ -17,20 +17,17 @@
 //! assert!(tracker.eligible_for_reads(Duration::from_secs(5), now).is_empty(), "it was never looked at");
 //! ```
 //!
-//! Promises (PROTOCOL 7.4, I6): a mirror is a candidate only when its data provably belongs to the history that the primary
-//! was last known by; and a mirror is pointed at a primary without an order only when nothing of its data can be lost by it.
+//! Promise (PROTOCOL 7.4, I6): a mirror is a candidate only when its data provably belongs to the history that the primary
+//! was last known by.
 #![warn(missing_docs)]
 
 mod choose;
-mod follow;
 mod history;
 mod lag;
 mod metrics;
 mod track;
 
-pub use choose::{Need, Standing, Unfit};
-pub use follow::{Order, Setup, Why, plan};
-pub use history::Lineage;
+pub use choose::{Standing, Unfit};
 pub use lag::Lag;
 pub use metrics::{MirrorMetrics, describe};
 pub use track::{MirrorSpec, Tracker};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use foretoken_types::{BootInstant, EndpointId, Failure, Link, Observation, Position, Region, Role};
+use foretoken_types::{BootInstant, EndpointId, Failure, Observation, Region};
 
+use crate::Lag;
+use crate::history::Lineage;
 use crate::lag::Trail;
-use crate::{Lag, Lineage};
 
 /// A mirror as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,15 +42,6 @@ pub(crate) struct Mirror {
 pub(crate) struct Seen {
     pub(crate) at: BootInstant,
     pub(crate) what: Observation,
-}
-
-impl Seen {
-    pub(crate) fn link(&self) -> Option<Link> {
-        match self.what.role {
-            Role::Mirror { link, .. } => Some(link),
-            Role::Primary => None,
-        }
-    }
 }
 
 impl Tracker {
@@ -88,11 +80,6 @@ impl Tracker {
         self.trail.push(seen.position, now);
     }
 
-    /// The primary's position was read by itself (while writes are held).
-    pub fn primary_position(&mut self, position: Position, now: BootInstant) {
-        self.trail.push(position, now);
-    }
-
     /// An endpoint was looked at. Unknown endpoints are ignored.
     pub fn mirror(&mut self, endpoint: &EndpointId, look: Result<&Observation, Failure>, now: BootInstant) {
         let Some(mirror) = self.mirrors.iter_mut().find(|mirror| mirror.spec.endpoint == *endpoint) else {
@@ -105,12 +92,6 @@ impl Tracker {
             }
             Err(failure) => mirror.failure = Some(failure),
         }
-    }
-
-    /// The history that mirrors must belong to, when it is known.
-    #[must_use]
-    pub fn lineage(&self) -> Option<&Lineage> {
-        self.lineage.as_ref()
     }
 
     /// How far `endpoint` is behind the primary; `None` when one of the two was never seen, or its data is of another

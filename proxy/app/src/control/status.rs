@@ -8,7 +8,6 @@ use foretoken_admin::model::{
 };
 use foretoken_failover::{Change, Loss, Outcome};
 use foretoken_health::Verdict;
-use foretoken_mirror::Need;
 use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, StoreId, Writers};
 
 use super::engine::{Endpoint, Engine};
@@ -158,9 +157,8 @@ fn endpoint(engine: &mut Engine, number: usize, now: BootInstant) -> EndpointSta
     let mut shown = EndpointStatus::unknown(spec.id.clone(), spec.address.clone());
     shown.region.clone_from(&spec.region);
     let primary = engine.machine.posture().primary.clone();
-    let need = Need::Failover;
     let standing =
-        engine.tracker.candidates(primary.as_ref(), need, now).into_iter().find(|s| s.endpoint == spec.id);
+        engine.tracker.candidates(primary.as_ref(), now).into_iter().find(|s| s.endpoint == spec.id);
     let lag = engine.tracker.lag(&spec.id, now);
     let at: &mut Endpoint = &mut engine.endpoints[number];
     if let Some(found) = &at.found {
