@@ -8,17 +8,17 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// One way to the store.
-pub struct Target {
-    pub name: &'static str,
-    pub version: String,
-    pub port: u16,
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) version: String,
+    pub(crate) port: u16,
     child: Child,
     _dir: TempDir,
 }
 
 impl Target {
     /// User and system time so far, in ticks of 10 ms (`proc(5)`, fields 14 and 15).
-    pub fn cpu_ticks(&self) -> Result<u64, String> {
+    pub(crate) fn cpu_ticks(&self) -> Result<u64, String> {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat =
             std::fs::read_to_string(&path).map_err(|error| format!("{} has ended: {error}", self.name))?;
@@ -86,7 +86,7 @@ fn version(program: &str, flag: &str) -> Option<String> {
 }
 
 /// The store itself first, then us, then the peers that are installed.
-pub fn start() -> Result<Vec<Target>, String> {
+pub(crate) fn start() -> Result<Vec<Target>, String> {
     let dir = || TempDir::new().map_err(|error| error.to_string());
     let mut targets = Vec::new();
     let (home, store) = (dir()?, free_port()?);

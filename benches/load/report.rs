@@ -6,27 +6,27 @@ use crate::peers::Target;
 
 /// One run of one target.
 #[derive(Clone, Copy)]
-pub struct Run {
-    pub rps: f64,
+pub(crate) struct Run {
+    pub(crate) rps: f64,
     pub p99_ms: f64,
     /// CPU of the process that was asked, in microseconds per request.
-    pub proxy_us: f64,
+    pub(crate) proxy_us: f64,
     /// CPU of redis-server, in microseconds per request.
-    pub server_us: f64,
+    pub(crate) server_us: f64,
 }
 
 /// All runs of one cell, by target.
-pub struct Cell {
-    pub name: String,
+pub(crate) struct Cell {
+    pub(crate) name: String,
     runs: Vec<Vec<Run>>,
 }
 
 impl Cell {
-    pub fn new(name: String, targets: &[Target]) -> Self {
+    pub(crate) fn new(name: String, targets: &[Target]) -> Self {
         Self { name, runs: vec![Vec::new(); targets.len()] }
     }
 
-    pub fn add(&mut self, target: usize, run: Run) {
+    pub(crate) fn add(&mut self, target: usize, run: Run) {
         self.runs[target].push(run);
     }
 
@@ -40,7 +40,7 @@ impl Cell {
     }
 }
 
-pub fn render(targets: &[Target], cells: &[Cell], rounds: usize) -> String {
+pub(crate) fn render(targets: &[Target], cells: &[Cell], rounds: usize) -> String {
     let mut text = String::from(
         "# Results\n\nWritten by `make bench`; the method is in `README.md` beside this file.\n\n",
     );

@@ -41,7 +41,7 @@ fn section(text: &mut String, spec: &Spec, head: &str) {
         line(String::new());
         match &key.kind {
             Kind::Value(presence, _) => {
-                let shown = compact(key.facts.text);
+                let shown = plain(key.facts.text);
                 comment(text, key.facts.doc);
                 if key.facts.live {
                     text.push_str("# (reload)\n");
@@ -73,9 +73,13 @@ fn table(text: &mut String, key: &Key, inner: &Spec, header: &str, path: &str) {
     section(text, inner, path);
 }
 
-/// `stringify!` puts blanks between tokens.
-fn compact(text: &str) -> String {
-    text.replace("[\"", "[\"").replace("10_000", "10000")
+/// Numbers as people write them in a file, without Rust's separators.
+fn plain(text: &str) -> String {
+    if text.starts_with(|first: char| first.is_ascii_digit()) {
+        text.replace('_', "")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// The JSON Schema of the file (draft 2020-12).

@@ -17,7 +17,7 @@ section! {
         fixed name: StoreId = required("cache");
         /// What its servers speak. Only "redis" (and what speaks the same) so far.
         fixed protocol: Protocol = required("redis");
-        /// Where clients connect: host:port, [v6]:port or unix:/path. At least one.
+        /// Where clients connect: host:port, `[v6]:port` or unix:/path. At least one.
         fixed listen: Vec<Address> = required(["127.0.0.1:7000"]);
         /// Who else writes to the servers: "this-sidecar" declares that nobody does but through this sidecar.
         /// Declared wrongly, writes of the others to an old primary are lost after a failover: nothing here can fence them.

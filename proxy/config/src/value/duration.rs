@@ -40,7 +40,7 @@ pub(super) fn quantity(text: &str, units: &[(&str, u128)]) -> Option<u64> {
 
 /// Writes `amount` in the largest unit that holds it as a whole number.
 pub(super) fn in_units(amount: u128, units: &[(&str, u128)]) -> Option<String> {
-    let (unit, scale) = units.iter().find(|(_, scale)| amount >= *scale && amount % scale == 0)?;
+    let (unit, scale) = units.iter().find(|(_, scale)| amount >= *scale && amount.is_multiple_of(*scale))?;
     Some(format!("{}{unit}", amount / scale))
 }
 
