@@ -288,7 +288,7 @@ fn demo(args: &Demo) -> Result<Exit, Exit> {
     match foretoken_demo::run(args.seed) {
         Ok(true) => Ok(Exit::Done),
         Ok(false) => Err(Exit::Failed),
-        Err(error) => Err(fail(Exit::Failed, error.as_ref())),
+        Err(error) => Err(fail(Exit::Failed, &error)),
     }
 }
 

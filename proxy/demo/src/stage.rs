@@ -1,0 +1,130 @@
+//! What every act needs: servers, sidecar, clients, chance, and the table.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use foretoken_app::client::model::StoreStatus;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tempfile::TempDir;
+
+use crate::Error;
+use crate::checker::{Findings, check};
+use crate::history::{Fault, Operation};
+use crate::live::Live;
+use crate::report::Report;
+use crate::servers::Server;
+use crate::sidecar::{Setup, Sidecar};
+use crate::workload::{Load, Workload, contents};
+
+/// Clients of an act.
+const CLIENTS: u16 = 8;
+/// How long a repair may take.
+pub(crate) const REPAIR_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) struct Stage {
+    pub(crate) report: Report,
+    pub(crate) sidecar: Sidecar,
+    pub(crate) servers: Vec<Server>,
+    rng: StdRng,
+    // Last, so that everything in it is gone when it goes.
+    _dir: TempDir,
+}
+
+/// Clients at work in an act.
+pub(crate) struct Act {
+    workload: Workload,
+    live: Live,
+    began: SystemTime,
+}
+
+/// An act that is over.
+pub(crate) struct Over {
+    pub(crate) history: Vec<Operation>,
+    pub(crate) findings: Findings,
+    /// By the wall clock.
+    pub(crate) began: SystemTime,
+}
+
+impl Stage {
+    /// Three servers in two regions, and the sidecar in front of them.
+    pub(crate) async fn set(program: &Path, seed: u64) -> Result<Self, Error> {
+        let dir = TempDir::with_prefix("foretoken-demo-")?;
+        let places = [("a", "west"), ("b", "west"), ("c", "east")];
+        let servers = places
+            .iter()
+            .map(|(name, region)| Server::start(dir.path(), name, region))
+            .collect::<std::io::Result<Vec<_>>>()?;
+        let sidecar = Sidecar::start(program, &Setup::new(dir.path(), &servers))?;
+        let rng = StdRng::seed_from_u64(seed);
+        let mut stage = Self { report: Report::default(), sidecar, servers, rng, _dir: dir };
+        stage.sidecar.wait_whole(REPAIR_MAX).await?;
+        Ok(stage)
+    }
+
+    /// A moment of this run's own.
+    pub(crate) fn chance(&mut self, least: Duration, most: Duration) -> Duration {
+        self.rng.random_range(least..most)
+    }
+
+    /// Sends clients to work at `url`.
+    pub(crate) fn begin(&mut self, url: String, prefix: &str) -> Result<Act, Error> {
+        let (began, epoch) = (SystemTime::now(), Instant::now());
+        let seed = self.rng.random();
+        let load = Load { url, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch };
+        let workload = Workload::start(load)?;
+        let live = Live::start(workload.progress(), self.sidecar.client());
+        Ok(Act { workload, live, began })
+    }
+
+    /// The server that is the primary now.
+    pub(crate) fn primary(&mut self, status: &StoreStatus) -> Result<&mut Server, Error> {
+        let name = status.primary.as_ref().map_or("nobody", |primary| primary.as_str()).to_owned();
+        let found = self.servers.iter_mut().find(|server| server.name == name);
+        found.ok_or_else(|| Error::Sidecar(format!("the sidecar says that {name} is the primary")))
+    }
+
+    /// Rows that every act has.
+    pub(crate) fn judge(&mut self, act: &'static str, findings: &Findings) {
+        let faults = findings.faults();
+        let measured = if faults.is_empty() {
+            format!("{} operations done, each as it should be", findings.done)
+        } else {
+            format!("{} kinds of break", faults.len())
+        };
+        self.report.promise(act, "once, in order, never stale, never phantom", measured, faults.is_empty());
+        for fault in faults {
+            self.report.detail(format!("{act}: {fault}"));
+        }
+    }
+}
+
+impl Act {
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.workload.load().epoch.elapsed()
+    }
+
+    /// Lets clients work on for that long.
+    pub(crate) async fn play(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Waits until operations are done again.
+    pub(crate) async fn advances(&self, within: Duration) -> Result<(), Error> {
+        if self.workload.advances(100, within).await {
+            Ok(())
+        } else {
+            Err(Error::Sidecar(format!("clients had nothing done for {within:?}")))
+        }
+    }
+
+    /// Lets clients end, and checks what they saw against what the store at `url` holds.
+    pub(crate) async fn end(self, url: &str, fault: Option<Fault>) -> Result<Over, Error> {
+        let load = self.workload.load().clone();
+        let history = self.workload.finish().await;
+        drop(self.live);
+        let contents = contents(url, &load).await?;
+        let findings = check(&history, &contents, fault);
+        Ok(Over { history, findings, began: self.began })
+    }
+}
