@@ -40,12 +40,16 @@ pub struct Changes {
 }
 
 impl Config {
-    /// Reads a configuration from its text. `origin` names it in faults.
+    /// Reads a configuration from its text. `origin` names it in faults; relative paths stay as they are.
     ///
     /// # Errors
     /// Every fault in one go, with line, key, relation and remedy.
     pub fn parse(text: &str, origin: &str) -> Result<Self, Faults> {
-        let (config, mut findings) = read::document::<Self>(text, origin)?;
+        Self::parse_at(text, origin, Path::new(""))
+    }
+
+    fn parse_at(text: &str, origin: &str, base: &Path) -> Result<Self, Faults> {
+        let (config, mut findings) = read::document::<Self>(text, origin, base)?;
         validate::relations(&config, &mut findings);
         match Faults::of(origin, findings.faults) {
             None => Ok(config),
@@ -53,7 +57,7 @@ impl Config {
         }
     }
 
-    /// Reads a configuration file.
+    /// Reads a configuration file. Relative paths in it count from its directory.
     ///
     /// # Errors
     /// As [`Config::parse`]; also when the file can't be read.
@@ -67,7 +71,7 @@ impl Config {
         }
         let text =
             std::fs::read_to_string(path).map_err(|error| unreadable(format!("can't be read: {error}")))?;
-        Self::parse(&text, &origin)
+        Self::parse_at(&text, &origin, path.parent().unwrap_or(Path::new("")))
     }
 
     /// The configuration of a first try over one store called `redis`.

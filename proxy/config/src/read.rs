@@ -1,6 +1,7 @@
 //! From text to sections, with every fault on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -83,11 +84,11 @@ impl Lines {
     }
 }
 
-/// Reads a whole file.
+/// Reads a whole file. Relative paths in it count from `base`.
 ///
 /// # Errors
 /// When it is not TOML: what is in it can't be told then. All other faults are in the findings.
-pub(crate) fn document<S: Section>(text: &str, origin: &str) -> Result<(S, Findings), Faults> {
+pub(crate) fn document<S: Section>(text: &str, origin: &str, base: &Path) -> Result<(S, Findings), Faults> {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let faults = errors.into_iter().map(|error| Fault {
@@ -103,6 +104,7 @@ pub(crate) fn document<S: Section>(text: &str, origin: &str) -> Result<(S, Findi
     findings.places.put("", Some(1), "");
     let mut reader = Reader {
         lines: &lines,
+        base,
         findings: &mut findings,
         table: Some(table.get_ref()),
         path: String::new(),
@@ -115,6 +117,7 @@ pub(crate) fn document<S: Section>(text: &str, origin: &str) -> Result<(S, Findi
 /// One table on the way.
 pub(crate) struct Reader<'a, 't> {
     lines: &'a Lines,
+    base: &'a Path,
     findings: &'a mut Findings,
     /// `None` when the file has no such table: everything is as declared.
     table: Option<&'t DeTable<'t>>,
@@ -125,7 +128,7 @@ pub(crate) struct Reader<'a, 't> {
 impl<'t> Reader<'_, 't> {
     /// The value at the key, or the declared one.
     pub(crate) fn default<T: Setting>(&mut self, facts: Facts) -> T {
-        self.optional(facts).unwrap_or_else(|| declared(facts.text))
+        self.optional(facts).unwrap_or_else(|| declared::<T>(facts.text).based(self.base))
     }
 
     /// The value at the key; a fault when there is none.
@@ -146,7 +149,7 @@ impl<'t> Reader<'_, 't> {
         let value = self.take(&path, facts.name)?;
         let read = T::read(value).and_then(|read: T| within_range(&read, facts).map(|()| read));
         match read {
-            Ok(read) => Some(read),
+            Ok(read) => Some(read.based(self.base)),
             Err(Mismatch { problem, remedy }) => {
                 let remedy =
                     remedy.unwrap_or_else(|| format!("write it like {} = {}", facts.name, facts.text));
@@ -234,7 +237,7 @@ impl<'t> Reader<'_, 't> {
     }
 
     fn child<S: Section>(&mut self, table: Option<&'t DeTable<'t>>, path: String, label: String) -> S {
-        Reader { lines: self.lines, findings: self.findings, table, path, label }.section()
+        Reader { lines: self.lines, base: self.base, findings: self.findings, table, path, label }.section()
     }
 
     fn section<S: Section>(&mut self) -> S {

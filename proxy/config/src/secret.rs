@@ -24,7 +24,7 @@ pub enum SecretError {
         source: io::Error,
     },
     /// Everybody on the machine may read or change it.
-    #[error("secret {} has mode {mode:04o}, so that everybody may use it", path.display())]
+    #[error("secret {} has mode {mode:04o}, so that everybody may use it; chmod 600 mends that", path.display())]
     Loose {
         /// The file.
         path: PathBuf,

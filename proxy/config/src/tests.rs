@@ -57,6 +57,31 @@ fn a_configuration_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn relative_paths_count_from_the_directory_of_the_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bare = "[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\"]\n\
+        [[store.endpoint]]\nname = \"p\"\nurl = \"rediss://h:1\"\nrole = \"primary\"\n";
+    let load = |text: String| {
+        let file = dir.path().join("foretoken.toml");
+        std::fs::write(&file, text).expect("a directory of ours");
+        Config::load(&file).unwrap_or_else(|faults| panic!("{faults}"))
+    };
+    assert_eq!(load(bare.to_owned()).state_dir, dir.path().join("state"), "the default counts from it too");
+    let config = load(format!(
+        "state_dir = \"x1\"\n[admin]\nsocket = \"x2\"\nbearer_file = \"x3\"\n{bare}\
+        [store.endpoint.tls]\nca_file = \"x4\"\ncert_file = \"x5\"\nkey_file = \"x6\"\n\
+        [store.tls]\ncert_file = \"x7\"\nkey_file = \"x8\"\nclient_ca_file = \"x9\"\n\
+        [store.control]\npassword_file = \"/x0\"\n"
+    ));
+    let text = config.to_toml();
+    for number in 1..=9 {
+        let path = dir.path().join(format!("x{number}"));
+        assert!(text.contains(&format!("\"{}\"", path.display())), "x{number} in\n{text}");
+    }
+    assert!(text.contains("\"/x0\""), "an absolute path stays as it is:\n{text}");
+}
+
+#[test]
 fn every_fault_is_told_in_one_go_with_line_and_remedy() {
     let text = "[data]\nthreds = 2\n[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"nowhere\"]\nhold_max = \"5\"\n\
         [[store.endpoint]]\nname = \"p\"\nurl = \"redis://user:secret@h:1\"\nrole = \"mirror\"\n\

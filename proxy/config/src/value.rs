@@ -5,7 +5,7 @@ mod size;
 mod text;
 mod url;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use toml::de::DeValue;
@@ -47,6 +47,10 @@ pub(crate) trait Setting: Sized {
     fn measure(&self) -> Option<u128> {
         None
     }
+    /// The value, with relative paths counted from `base`.
+    fn based(self, _base: &Path) -> Self {
+        self
+    }
 }
 
 /// The value that the text of a declaration in this crate stands for.
@@ -84,6 +88,10 @@ impl<T: Text> Setting for T {
 
     fn measure(&self) -> Option<u128> {
         self.size()
+    }
+
+    fn based(self, base: &Path) -> Self {
+        Text::based(self, base)
     }
 }
 
@@ -144,6 +152,10 @@ impl Text for PathBuf {
 
     fn text(&self) -> String {
         self.to_string_lossy().into_owned()
+    }
+
+    fn based(self, base: &Path) -> Self {
+        base.join(self)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Values that TOML holds as strings.
 
+use std::path::Path;
+
 use foretoken_types::{Address, EndpointId, Region, StoreId, Writers};
 use serde_json::{Value, json};
 
@@ -18,6 +20,10 @@ pub(crate) trait Text: Sized {
     /// See [`super::Setting::measure`].
     fn size(&self) -> Option<u128> {
         None
+    }
+    /// See [`super::Setting::based`].
+    fn based(self, _base: &Path) -> Self {
+        self
     }
 }
 
