@@ -137,6 +137,10 @@ pub(crate) fn machine(store: &Store, instance: InstanceId, threads: usize) -> fo
     params.pause = store.switchover.pause;
     params.lag_bytes_max = store.switchover.lag_bytes_max.0;
     params.lag_max = store.switchover.lag_max;
+    #[cfg(feature = "unsafe-rules")]
+    {
+        params.rules = crate::rules::machine();
+    }
     params
 }
 

@@ -7,7 +7,7 @@ mod verdict;
 use std::fmt;
 
 use foretoken_protocol::{Control, Finding, Preflight, Refused, Severity};
-use foretoken_types::{EndpointId, Failure, Link, Observation, Region, Role, StoreId, Writers};
+use foretoken_types::{EndpointId, Failure, Link, Observation, Persistence, Region, Role, StoreId, Writers};
 use tokio::task::JoinSet;
 
 pub use verdict::{Answer, Promise, judge};
@@ -56,6 +56,8 @@ pub struct Declared {
     pub store: StoreId,
     /// Who else writes.
     pub writers: Writers,
+    /// `manage = "follow"`: this sidecar is to change no role.
+    pub follows: bool,
 }
 
 /// Everything there is to say about a store.
@@ -98,9 +100,12 @@ pub async fn check(config: &foretoken_config::Config) -> Result<Vec<StoreCheck>,
                 control: (spec.control)(),
             })
             .collect();
-        checks.push(
-            check_store(Declared { store: store.name.clone(), writers: store.writers }, subjects).await,
-        );
+        let declared = Declared {
+            store: store.name.clone(),
+            writers: store.writers,
+            follows: store.manage == foretoken_config::Manage::Follow,
+        };
+        checks.push(check_store(declared, subjects).await);
     }
     Ok(checks)
 }
@@ -143,50 +148,34 @@ impl fmt::Display for StoreCheck {
         for look in &self.looks {
             let Named { name, address, region } = &look.endpoint;
             write!(f, "\n  {name}  {address}")?;
-            match region {
-                Some(region) => writeln!(f, "  in {region}")?,
-                None => writeln!(f)?,
+            if let Some(region) = region {
+                write!(f, "  in {region}")?;
             }
             match &look.found {
-                Ok(found) => write_found(f, found)?,
-                Err(refused) => row(f, "FAIL", "connect", &trouble(refused))?,
+                Ok(found) => {
+                    writeln!(f, "  {}", found.preflight.server)?;
+                    write_found(f, found)?;
+                }
+                Err(refused) => {
+                    writeln!(f)?;
+                    row(f, "FAIL", "connect", &trouble(refused))?;
+                }
             }
         }
-        writeln!(f, "\n  mirroring and fences")?;
-        row(
-            f,
-            "-",
-            "mirroring",
-            "native REPLICAOF, asynchronous: a write is acknowledged before a mirror has it",
-        )?;
-        row(
-            f,
-            "yes",
-            "F1 sidecar",
-            "this sidecar acknowledges nothing without a lease of the current epoch",
-        )?;
-        row(
-            f,
-            "no",
-            "F2 gate",
-            "nothing stands in front of the store: who bypasses this sidecar is not stopped",
-        )?;
-        row(
-            f,
-            "no",
-            "F3 users",
-            "clients log in as themselves (passthrough), so there is no user per epoch to take away",
-        )?;
         writeln!(f, "\n  what can be promised")?;
         for promise in &self.promises {
             row(f, promise.answer.as_str(), promise.what, &promise.because)?;
         }
-        if self.is_manageable() {
-            writeln!(f, "\n  this store can be managed")
-        } else {
-            writeln!(f, "\n  this store can't be managed as it is:")?;
-            self.blockers.iter().try_for_each(|blocker| writeln!(f, "    - {blocker}"))
+        if self.promises.is_empty() {
+            writeln!(f, "    nothing, as long as no primary is known")?;
         }
+        if !self.is_manageable() {
+            writeln!(f, "\n  this store is not ready to be managed:")?;
+            return self.blockers.iter().try_for_each(|blocker| writeln!(f, "    - {blocker}"));
+        }
+        let moves = self.promises.iter().any(|promise| promise.answer == Answer::Yes && promise.moves());
+        let but = if moves { "" } else { ", but its primary role could not be moved now" };
+        writeln!(f, "\n  this store can be managed{but}")
     }
 }
 
@@ -196,15 +185,21 @@ fn row(f: &mut fmt::Formatter<'_>, mark: &str, what: &str, detail: &str) -> fmt:
 }
 
 fn write_found(f: &mut fmt::Formatter<'_>, found: &Found) -> fmt::Result {
-    for Finding { severity, what, detail } in &found.preflight.findings {
-        let mark = match severity {
-            Severity::Good => "ok",
-            Severity::Warning => "warn",
-            Severity::Blocker => "BLOCK",
-        };
-        row(f, mark, what, detail)?;
+    write_now(f, &found.observation)?;
+    let findings = &found.preflight.findings;
+    for Finding { severity, what, detail } in findings {
+        match severity {
+            Severity::Good => {}
+            Severity::Warning => row(f, "warn", what, detail)?,
+            Severity::Blocker => row(f, "BLOCK", what, detail)?,
+        }
     }
-    let observation = &found.observation;
+    let good: Vec<_> = findings.iter().filter(|f| f.severity == Severity::Good).map(|f| f.what).collect();
+    if good.is_empty() { Ok(()) } else { row(f, "ok", "as they should be", &good.join(", ")) }
+}
+
+/// Role, position and what others have left there.
+fn write_now(f: &mut fmt::Formatter<'_>, observation: &Observation) -> fmt::Result {
     let role = match &observation.role {
         Role::Primary if observation.writable => "primary, takes writes".to_owned(),
         Role::Primary => "primary, refuses writes now".to_owned(),
@@ -218,13 +213,13 @@ fn write_found(f: &mut fmt::Formatter<'_>, found: &Found) -> fmt::Result {
             format!("mirror of {of}, {link}")
         }
     };
-    let position = observation.position.0;
-    row(
-        f,
-        "-",
-        "now",
-        &format!("{role}; position {position}, {} replica(s) attached", observation.replicas),
-    )?;
+    let keeps = match observation.persistence {
+        Persistence::None => "keeps nothing over a restart",
+        Persistence::Snapshot => "keeps snapshots",
+        Persistence::Log => "keeps an append-only file",
+    };
+    let (keys, replicas) = (observation.keys, observation.replicas);
+    row(f, "-", "now", &format!("{role}; {keeps}; {keys} key(s), {replicas} replica(s) attached"))?;
     if let Some(epoch) = observation.marker {
         row(f, "-", "epoch marker", &format!("epoch {epoch}: a sidecar has managed this store before"))?;
     }
@@ -239,12 +234,14 @@ fn write_found(f: &mut fmt::Formatter<'_>, found: &Found) -> fmt::Result {
 fn trouble(refused: &Refused) -> String {
     let remedy = match refused.failure {
         Failure::Refused => "nobody listens there: start the server, or correct the address",
-        Failure::Timeout => "no answer in time: see that it is up and that no firewall is between",
+        Failure::Timeout => {
+            "see that it is up, not busy with one long command, and that no firewall is between"
+        }
         Failure::NotServing => "it is up and does not serve: wait, or see its log",
-        Failure::Credentials => "correct the user and the password file, or grant what is missing",
-        Failure::Other => "correct what it says",
+        Failure::Credentials => "see user and password_file under [store.control], or grant what is missing",
+        Failure::Other => "see that the address is right and that a store of this protocol listens there",
     };
-    format!("{} ({remedy})", refused.detail)
+    format!("{}; {remedy}", refused.detail)
 }
 
 #[cfg(test)]

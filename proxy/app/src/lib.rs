@@ -9,6 +9,8 @@ mod control;
 mod error;
 mod metrics;
 mod protocols;
+#[cfg(feature = "unsafe-rules")]
+mod rules;
 mod run;
 mod scrape;
 pub mod show;

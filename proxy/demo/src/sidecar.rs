@@ -174,11 +174,7 @@ impl Sidecar {
             }
             match self.status().await {
                 Ok(status) if is(&status) => return Ok(status),
-                Ok(status) => {
-                    let primary = status.primary.as_ref().map_or("nobody", |primary| primary.as_str());
-                    let reason = status.reason.as_deref().unwrap_or("no reason given");
-                    last = format!("{}, primary {primary}: {reason}", status.state);
-                }
+                Ok(status) => last = summary(&status),
                 Err(error) => last = error.to_string(),
             }
             if Instant::now() >= deadline {
@@ -268,6 +264,19 @@ impl Drop for Sidecar {
     fn drop(&mut self) {
         self.kill().ok();
     }
+}
+
+/// The store in a line, for when it is not as wished.
+fn summary(status: &StoreStatus) -> String {
+    let primary = status.primary.as_ref().map_or("nobody", |primary| primary.as_str());
+    let reason = status.reason.as_deref().unwrap_or("no reason given");
+    let mut words = format!("{}, ready {}, primary {primary}: {reason}", status.state, status.ready);
+    for endpoint in &status.endpoints {
+        let EndpointStatus { name, role, copies, link, lag_bytes, why_not, .. } = endpoint;
+        // Writing to a string can't fail.
+        write!(words, "; {name} {role:?} of {copies:?}, link {link:?}, lag {lag_bytes:?}, {why_not:?}").ok();
+    }
+    words
 }
 
 fn is_complete(endpoint: &EndpointStatus) -> bool {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::Error;
 use crate::checker::{Findings, check};
-use crate::history::{Fault, Operation};
+use crate::history::{Contents, Fault, Operation};
 use crate::live::Live;
 use crate::report::Report;
 use crate::servers::Server;
@@ -19,6 +19,8 @@ use crate::workload::{Load, Workload, contents};
 
 /// Clients of an act.
 const CLIENTS: u16 = 8;
+/// Clients that begin only when the primary stands still: what they send first reaches it for sure.
+const RESERVE: u16 = 4;
 /// How long a repair may take.
 pub(crate) const REPAIR_MAX: Duration = Duration::from_secs(30);
 
@@ -42,6 +44,7 @@ pub(crate) struct Act {
 pub(crate) struct Over {
     pub(crate) history: Vec<Operation>,
     pub(crate) findings: Findings,
+    pub(crate) contents: Contents,
     /// By the wall clock.
     pub(crate) began: SystemTime,
 }
@@ -71,7 +74,7 @@ impl Stage {
     pub(crate) fn begin(&mut self, url: String, prefix: &str) -> Result<Act, Error> {
         let (began, epoch) = (SystemTime::now(), Instant::now());
         let seed = self.rng.random();
-        let load = Load { url, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch };
+        let load = Load { url, first: 0, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch };
         let workload = Workload::start(load)?;
         let live = Live::start(workload.progress(), self.sidecar.client());
         Ok(Act { workload, live, began })
@@ -118,13 +121,39 @@ impl Act {
         }
     }
 
+    /// More clients of the same kind, which are connected and wait.
+    pub(crate) async fn reserve(&self) -> Result<Workload, Error> {
+        let load = self.workload.load().clone();
+        let reserve = Workload::connect(Load { first: load.clients, clients: RESERVE, ..load })?;
+        if reserve.connected(REPAIR_MAX).await {
+            Ok(reserve)
+        } else {
+            Err(Error::Sidecar("the reserve could not connect".to_owned()))
+        }
+    }
+
     /// Lets clients end, and checks what they saw against what the store at `url` holds.
     pub(crate) async fn end(self, url: &str, fault: Option<Fault>) -> Result<Over, Error> {
-        let load = self.workload.load().clone();
-        let history = self.workload.finish().await;
+        self.end_with(url, fault, None).await
+    }
+
+    /// The same, with the reserve.
+    pub(crate) async fn end_with(
+        self,
+        url: &str,
+        fault: Option<Fault>,
+        reserve: Option<Workload>,
+    ) -> Result<Over, Error> {
+        let mut load = self.workload.load().clone();
+        let mut history = self.workload.finish().await;
+        if let Some(reserve) = reserve {
+            load.clients += reserve.load().clients;
+            history.extend(reserve.finish().await);
+            history.sort_by_key(|operation| operation.invoked);
+        }
         drop(self.live);
         let contents = contents(url, &load).await?;
         let findings = check(&history, &contents, fault);
-        Ok(Over { history, findings, began: self.began })
+        Ok(Over { history, findings, contents, began: self.began })
     }
 }

@@ -30,6 +30,8 @@ const MOST: usize = 400_000;
 pub struct Load {
     /// Where: a URL.
     pub url: String,
+    /// Number of the first client.
+    pub first: u16,
     /// How many clients.
     pub clients: u16,
     /// Begins the names of all keys.
@@ -47,6 +49,8 @@ pub struct Progress {
     pub done: AtomicU64,
     /// Operations that were not executed or are in doubt.
     pub failed: AtomicU64,
+    /// Clients that have been connected.
+    pub connected: AtomicU64,
 }
 
 /// Clients at work.
@@ -54,6 +58,7 @@ pub struct Progress {
 pub struct Workload {
     load: Load,
     tasks: JoinSet<Vec<Operation>>,
+    go: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     progress: Arc<Progress>,
 }
@@ -65,11 +70,23 @@ impl Workload {
     ///
     /// The URL is none.
     pub fn start(load: Load) -> Result<Self, RedisError> {
+        let workload = Self::connect(load)?;
+        workload.release();
+        Ok(workload)
+    }
+
+    /// Lets clients connect, and do nothing until [`Workload::release`].
+    ///
+    /// # Errors
+    ///
+    /// The URL is none.
+    pub fn connect(load: Load) -> Result<Self, RedisError> {
         let (stop, stopped) = watch::channel(false);
+        let (go, going) = watch::channel(false);
         let progress = Arc::new(Progress::default());
         let mut tasks = JoinSet::new();
         let server = Client::open(load.url.as_str())?;
-        for id in 0..load.clients {
+        for id in load.first..load.first + load.clients {
             let worker = Worker {
                 id,
                 load: load.clone(),
@@ -77,12 +94,23 @@ impl Workload {
                 rng: SmallRng::seed_from_u64(load.seed ^ u64::from(id).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
                 numbers: 0,
                 history: Vec::new(),
+                going: going.clone(),
                 stopped: stopped.clone(),
                 progress: Arc::clone(&progress),
             };
             tasks.spawn(worker.run());
         }
-        Ok(Self { load, tasks, stop, progress })
+        Ok(Self { load, tasks, go, stop, progress })
+    }
+
+    /// Lets the clients begin.
+    pub fn release(&self) {
+        self.go.send_replace(true);
+    }
+
+    /// Waits until every client is connected. `false`: not by then.
+    pub async fn connected(&self, within: Duration) -> bool {
+        self.reaches(&self.progress.connected, u64::from(self.load.clients), within).await
     }
 
     /// How far it is.
@@ -100,9 +128,13 @@ impl Workload {
     /// Waits until that many more operations were done. `false`: not by then.
     pub async fn advances(&self, operations: u64, within: Duration) -> bool {
         let goal = self.progress.done.load(Ordering::Relaxed) + operations;
+        self.reaches(&self.progress.done, goal, within).await
+    }
+
+    async fn reaches(&self, counter: &AtomicU64, goal: u64, within: Duration) -> bool {
         let mut look = tokio::time::interval(Duration::from_millis(1));
         let enough = async {
-            while self.progress.done.load(Ordering::Relaxed) < goal {
+            while counter.load(Ordering::Relaxed) < goal {
                 look.tick().await;
             }
         };
@@ -130,6 +162,7 @@ struct Worker {
     rng: SmallRng,
     numbers: u64,
     history: Vec<Operation>,
+    going: watch::Receiver<bool>,
     stopped: watch::Receiver<bool>,
     progress: Arc<Progress>,
 }
@@ -145,6 +178,9 @@ impl Worker {
             else {
                 continue;
             };
+            self.progress.connected.fetch_add(1, Ordering::Relaxed);
+            // Fails only when the workload is gone, and with it this task.
+            self.going.wait_for(|go| *go).await.ok();
             self.work(connection).await;
         }
         self.history
@@ -157,7 +193,10 @@ impl Worker {
     /// Works until the connection breaks or all is over.
     async fn work(&mut self, mut connection: MultiplexedConnection) {
         while !self.is_over() {
-            let intact = if self.rng.random_ratio(1, 10) {
+            let intact = if self.history.is_empty() {
+                let action = self.append();
+                self.single(&mut connection, action).await
+            } else if self.rng.random_ratio(1, 10) {
                 let actions: Vec<Action> = (0..self.rng.random_range(4..=8)).map(|_| self.choose()).collect();
                 self.pipeline(&mut connection, &actions).await
             } else {
@@ -170,19 +209,21 @@ impl Worker {
         }
     }
 
+    fn append(&mut self) -> Action {
+        self.numbers += 1;
+        let tag = Tag { client: self.id, number: self.numbers };
+        Action::Append { list: self.rng.random_range(0..LISTS), tag }
+    }
+
     fn choose(&mut self) -> Action {
         match self.rng.random_range(0..100_u8) {
-            0..50 => {
-                self.numbers += 1;
-                let tag = Tag { client: self.id, number: self.numbers };
-                Action::Append { list: self.rng.random_range(0..LISTS), tag }
-            }
+            0..50 => self.append(),
             50..65 => {
                 self.numbers += 1;
                 Action::Set { register: self.id, number: self.numbers }
             }
             65..80 => Action::Increment { counter: self.rng.random_range(0..COUNTERS) },
-            _ => Action::Read { register: self.rng.random_range(0..self.load.clients) },
+            _ => Action::Read { register: self.rng.random_range(0..self.load.first + self.load.clients) },
         }
     }
 
@@ -309,7 +350,7 @@ pub async fn contents(url: &str, load: &Load) -> Result<Contents, RedisError> {
         let tags = values.into_iter().map(|value| Tag::parse(&value).ok_or(value)).collect();
         contents.lists.insert(list, tags);
     }
-    for register in 0..load.clients {
+    for register in 0..load.first + load.clients {
         let key = register_key(&load.prefix, register);
         let number: Option<u64> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
         contents.registers.insert(register, number.unwrap_or(0));

@@ -26,9 +26,9 @@ fn observation(role: Role) -> Observation {
 }
 
 fn look(name: &str, role: Role) -> Look {
-    let finding = Finding { severity: Severity::Good, what: "permissions", detail: "complete".into() };
-    let preflight =
-        Preflight { server: "redis 7.0.15".into(), version: vec![7, 0, 15], findings: vec![finding] };
+    let good = |what| Finding { severity: Severity::Good, what, detail: "fine".into() };
+    let findings = vec![good("permissions"), good("persistence")];
+    let preflight = Preflight { server: "redis 7.0.15".into(), version: vec![7, 0, 15], findings };
     let endpoint =
         Named { name: name.into(), address: format!("{name}.example:6379"), region: Some("north".into()) };
     Look { endpoint, found: Ok(Found { preflight, observation: observation(role) }) }
@@ -43,7 +43,7 @@ fn found(look: &mut Look) -> &mut Found {
 }
 
 fn judged(writers: Writers, looks: Vec<Look>) -> StoreCheck {
-    judge(Declared { store: "cart".into(), writers }, looks)
+    judge(Declared { store: "cart".into(), writers, follows: false }, looks)
 }
 
 fn answers(check: &StoreCheck) -> Vec<(&'static str, Answer)> {
@@ -100,8 +100,7 @@ fn a_mirror_that_could_not_take_over_is_named_with_its_reason() {
     found(&mut loading).observation.loading = true;
     let linked = |link| look("b", Role::Mirror { of: Some("a".into()), link });
     for (b, reason) in [
-        (look("b", Role::Primary), "b copies nobody yet"),
-        (look("b", mirror("c")), "b copies c and not a"),
+        (look("b", mirror("c")), "b copies c and not a, and is empty"),
         (look("b", Role::Mirror { of: None, link: Link::Down }), "b copies a server that is not configured"),
         (linked(Link::Synchronizing), "b is receiving its first copy"),
         (linked(Link::Down), "b has no link to a"),
@@ -118,6 +117,54 @@ fn a_mirror_that_could_not_take_over_is_named_with_its_reason() {
     }
     let alone = judged(Writers::ThisSidecar, vec![look("a", Role::Primary)]);
     assert_eq!(because(&alone, "planned switchover"), "no mirror is configured");
+}
+
+#[test]
+fn what_becomes_of_a_server_that_copies_nobody_depends_on_what_it_holds() {
+    let told = |change: fn(&mut Observation)| {
+        let mut b = look("b", Role::Primary);
+        found(&mut b).observation.history = "other".into();
+        change(&mut found(&mut b).observation);
+        let mut a = look("a", Role::Primary);
+        found(&mut a).observation.marker = Some(Epoch(3));
+        let check = judged(Writers::ThisSidecar, vec![a, b]);
+        assert_eq!(answers(&check)[0].1, Answer::No, "{check}");
+        assert!(
+            check.to_string().contains("can be managed, but its primary role could not be moved now"),
+            "{check}"
+        );
+        because(&check, "planned switchover").to_owned()
+    };
+    let attached = "the sidecar makes it a mirror as soon as it runs";
+    assert!(told(|_| {}).contains(&format!("is empty: {attached}")));
+    let kept = "has 7 key(s) of its own, which are not overwritten";
+    assert!(told(|b| b.keys = 7).contains(kept));
+    let copy = format!("has a copy of these data: {attached}");
+    assert!(told(|b| (b.keys, b.history) = (7, "h".into())).contains(&copy));
+    assert!(told(|b| (b.keys, b.previous_history) = (7, Some(("h".into(), Position(9))))).contains(&copy));
+}
+
+#[test]
+fn a_sidecar_that_is_to_follow_promises_no_move() {
+    let declared = Declared { store: "cart".into(), writers: Writers::Others, follows: true };
+    let check = judge(declared, vec![look("a", Role::Primary), look("b", mirror("a"))]);
+    assert!(because(&check, "planned switchover").contains("manage = \"follow\""), "{check}");
+    assert_eq!(
+        answers(&check)[..2],
+        [("planned switchover", Answer::No), ("automatic failover", Answer::No)]
+    );
+}
+
+#[test]
+fn while_a_server_is_not_seen_nobody_is_told_to_promote_another() {
+    let mut a = look("a", Role::Primary);
+    a.found = Err(Refused::new(Failure::Refused, "connection refused"));
+    let check = judged(Writers::ThisSidecar, vec![a, look("b", mirror("a"))]);
+    assert_eq!(check.blockers[1], "the primary is not known: it may be a");
+    assert!(check.to_string().contains("nothing, as long as no primary is known"), "{check}");
+    assert!(!check.to_string().contains("REPLICAOF"), "{check}");
+    let check = judged(Writers::ThisSidecar, vec![look("a", mirror("b")), look("b", mirror("a"))]);
+    assert!(check.blockers[0].contains("REPLICAOF NO ONE"), "{check}");
 }
 
 #[test]
@@ -159,21 +206,23 @@ fn the_primary_is_the_one_of_the_greatest_epoch() {
 }
 
 #[test]
-fn the_text_shows_endpoints_fences_and_promises() {
+fn the_text_shows_endpoints_and_promises() {
     let mut c = look("c", mirror("a"));
     c.found = Err(Refused::new(Failure::Timeout, "no answer within 1s"));
-    let check = judged(Writers::Others, vec![look("a", Role::Primary), look("b", mirror("a")), c]);
+    let mut a = look("a", Role::Primary);
+    found(&mut a).observation.replicas = 1;
+    let check = judged(Writers::Others, vec![a, look("b", mirror("a")), c]);
     let text = check.to_string();
     for line in [
         "store cart (writers = \"others\")",
-        "  a  a.example:6379  in north",
-        "    ok    permissions              complete",
-        "    -     now                      primary, takes writes; position 1000, 0 replica(s) attached",
-        "    -     now                      mirror of a, link up; position 1000, 0 replica(s) attached",
-        "    FAIL  connect                  no answer within 1s (no answer in time: see that it is up and that no firewall is between)",
-        "    no    F2 gate                  nothing stands in front of the store: who bypasses this sidecar is not stopped",
-        "    no    planned switchover       the store can't be managed, see below",
-        "  this store can't be managed as it is:",
+        "  a  a.example:6379  in north  redis 7.0.15",
+        "    ok    as they should be        permissions, persistence",
+        "    -     now                      primary, takes writes; keeps an append-only file; 0 key(s), 1 replica(s) attached",
+        "    -     now                      mirror of a, link up; keeps an append-only file; 0 key(s), 0 replica(s) attached",
+        "    FAIL  connect                  no answer within 1s; see that it is up, not busy with one long command, and that no \
+         firewall is between",
+        "    no    planned switchover       the store is not ready to be managed, see below",
+        "  this store is not ready to be managed:",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use foretoken_protocol::Severity;
-use foretoken_types::{EndpointId, Link, Role, Writers};
+use foretoken_types::{EndpointId, Link, Observation, Role, Writers};
 
 use super::{Declared, Found, Look, StoreCheck, trouble};
 
@@ -41,6 +41,16 @@ pub struct Promise {
     pub because: String,
 }
 
+impl Promise {
+    /// Whether it is about moving the primary role.
+    pub(super) fn moves(&self) -> bool {
+        self.what == PLANNED || self.what == AUTOMATIC
+    }
+}
+
+const PLANNED: &str = "planned switchover";
+const AUTOMATIC: &str = "automatic failover";
+
 /// Judges a store by what was seen of it.
 #[must_use]
 pub fn judge(declared: Declared, looks: Vec<Look>) -> StoreCheck {
@@ -66,7 +76,7 @@ fn blockers(looks: &[Look], primary: Option<(&EndpointId, &Found)>) -> Vec<Strin
     for look in looks {
         let name = &look.endpoint.name;
         match &look.found {
-            Err(refused) => blockers.push(format!("{name} could not be looked at: {}", trouble(refused))),
+            Err(refused) => blockers.push(format!("{name}: {}", trouble(refused))),
             Ok(found) => {
                 let blocking = found.preflight.findings.iter().filter(|f| f.severity == Severity::Blocker);
                 blockers
@@ -79,8 +89,19 @@ fn blockers(looks: &[Look], primary: Option<(&EndpointId, &Found)>) -> Vec<Strin
             }
         }
     }
-    if primary.is_none() {
-        blockers.push("no endpoint is a primary: promote one (REPLICAOF NO ONE)".to_owned());
+    let unseen: Vec<_> =
+        looks.iter().filter(|look| look.found.is_err()).map(|look| &look.endpoint.name).collect();
+    match (primary, unseen.as_slice()) {
+        (Some(_), _) => {}
+        (None, []) => blockers.push(
+            "every endpoint is a mirror: promote the one that has the writes that count (REPLICAOF NO ONE)"
+                .to_owned(),
+        ),
+        // To promote another one meanwhile would make two primaries.
+        (None, [only]) => blockers.push(format!("the primary is not known: it may be {only}")),
+        (None, several) => {
+            blockers.push(format!("the primary is not known: it may be one of {}", join(several)))
+        }
     }
     let rivals: Vec<_> = looks
         .iter()
@@ -102,20 +123,45 @@ fn is_rival(found: &Found) -> bool {
     found.observation.role == Role::Primary && found.observation.marker.is_some()
 }
 
+fn join(names: &[&EndpointId]) -> String {
+    names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What becomes of a server that does not copy the primary yet, once a sidecar manages the store: the same rule as in
+/// `failover::repair`.
+fn attachment(primary: &EndpointId, above: &Observation, found: &Observation) -> String {
+    let copies = match &found.role {
+        Role::Primary => "copies nobody yet".to_owned(),
+        Role::Mirror { of: Some(of), .. } => format!("copies {of} and not {primary}"),
+        Role::Mirror { of: None, .. } => format!("copies a server that is not configured, and not {primary}"),
+    };
+    let ours = |history: &String| {
+        *history == above.history || above.previous_history.as_ref().is_some_and(|(name, _)| name == history)
+    };
+    let belongs = ours(&found.history)
+        || found.previous_history.as_ref().is_some_and(|(history, _)| ours(history))
+        || found.marker.is_some_and(|marker| above.marker.is_some_and(|above| marker <= above));
+    if found.keys == 0 {
+        format!("{copies}, and is empty: the sidecar makes it a mirror as soon as it runs")
+    } else if belongs {
+        format!("{copies}, and has a copy of these data: the sidecar makes it a mirror as soon as it runs")
+    } else {
+        format!(
+            "{copies}, and has {} key(s) of its own, which are not overwritten: empty it (FLUSHALL) if they may go",
+            found.keys
+        )
+    }
+}
+
 /// Why a mirror could not take over now; `None` when it could.
 fn why_not(primary: &EndpointId, above: &Found, found: &Found) -> Option<String> {
-    let Role::Mirror { of, link } = &found.observation.role else {
-        return Some(format!(
-            "copies nobody yet: it must become a mirror of {primary}, which replaces its data"
-        ));
-    };
-    if of.as_ref() != Some(primary) {
-        let of = of.as_ref().map_or("a server that is not configured", EndpointId::as_str);
-        return Some(format!("copies {of} and not {primary}"));
-    }
     if found.observation.loading {
         return Some("is loading its data".to_owned());
     }
+    let link = match &found.observation.role {
+        Role::Mirror { of: Some(of), link } if of == primary => link,
+        _ => return Some(attachment(primary, &above.observation, &found.observation)),
+    };
     match link {
         Link::Up { .. } => {}
         Link::Synchronizing => return Some("is receiving its first copy".to_owned()),
@@ -155,8 +201,10 @@ fn promises(
             Err(_) => unable.push(format!("{name} could not be looked at")),
         }
     }
-    let obstacle = if !able.is_empty() {
-        (!blockers.is_empty()).then(|| "the store can't be managed, see below".to_owned())
+    let obstacle = if declared.follows {
+        Some("manage = \"follow\": this sidecar is told to change no role".to_owned())
+    } else if !able.is_empty() {
+        (!blockers.is_empty()).then(|| "the store is not ready to be managed, see below".to_owned())
     } else if unable.is_empty() {
         Some("no mirror is configured".to_owned())
     } else {
@@ -165,7 +213,7 @@ fn promises(
     let able = able.join(" or ");
     vec![
         planned(declared.writers, obstacle.as_deref(), &able),
-        automatic(declared.writers, obstacle.as_deref(), &able, followers(looks)),
+        automatic(declared, obstacle.as_deref(), &able, followers(looks)),
         loss(lag_bytes, obstacle.is_some()),
         split(declared.writers),
     ]
@@ -198,18 +246,19 @@ fn planned(writers: Writers, obstacle: Option<&str>, able: &str) -> Promise {
             ),
         ),
     };
-    Promise { what: "planned switchover", answer, because }
+    Promise { what: PLANNED, answer, because }
 }
 
-fn automatic(writers: Writers, obstacle: Option<&str>, able: &str, followers: u32) -> Promise {
-    let (answer, because) = match (obstacle, writers) {
+fn automatic(declared: &Declared, obstacle: Option<&str>, able: &str, followers: u32) -> Promise {
+    let (answer, because) = match (obstacle, declared.writers) {
+        (Some(_), _) if declared.follows => (Answer::No, "for the same reason".to_owned()),
         (_, Writers::Others) => (
             Answer::No,
             "writers = \"others\" says that other clients may write past this sidecar, and nothing would stop them at the \
              old primary; if all of them come through here, declare writers = \"this-sidecar\" (--sole-writer)"
                 .to_owned(),
         ),
-        (Some(why), Writers::ThisSidecar) => (Answer::No, why.to_owned()),
+        (Some(_), Writers::ThisSidecar) => (Answer::No, "for the same reason".to_owned()),
         (None, Writers::ThisSidecar) if followers > 0 => (
             Answer::No,
             format!("{followers} other sidecar(s) are registered at the store: it has more than one way in"),
@@ -219,7 +268,7 @@ fn automatic(writers: Writers, obstacle: Option<&str>, able: &str, followers: u3
             format!("to {able}, once the primary is confirmed down and the leases of its epoch have ended"),
         ),
     };
-    Promise { what: "automatic failover", answer, because }
+    Promise { what: AUTOMATIC, answer, because }
 }
 
 fn loss(lag_bytes: u64, obstacle: bool) -> Promise {

@@ -19,10 +19,13 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     let late_before = stage.sidecar.counter("foretoken_outbound_late_replies_total").await?;
     let act = stage.begin(url.clone(), "freeze")?;
     let pause = stage.chance(Duration::from_millis(600), Duration::from_millis(2000));
+    let reserve = act.reserve().await?;
     act.play(pause).await;
     let server = stage.primary(&status)?;
     server.freeze()?;
     let (old, from, log) = (server.name.clone(), act.elapsed(), server.log_ends()?);
+    // The clients so far may have been waiting for replies to what was executed already; these send what was not.
+    reserve.release();
     println!("  at {:.2} s: SIGSTOP of {old}", from.as_secs_f64());
     let served = |status: &foretoken_app::client::model::StoreStatus| {
         status.ready && status.primary.as_ref().is_some_and(|primary| primary.as_str() != old)
@@ -41,19 +44,22 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     let status = stage.sidecar.wait_whole(REPAIR_MAX).await?;
     println!("  at {:.2} s: {old} is a complete mirror again", act.elapsed().as_secs_f64());
     act.play(Duration::from_millis(300)).await;
-    let over = act.end(&url, Some(Fault { from, until })).await?;
+    let over = act.end_with(&url, Some(Fault { from, until }), Some(reserve)).await?;
     let late_replies = stage.sidecar.counter("foretoken_outbound_late_replies_total").await? - late_before;
 
-    // What the old node wrote to its log after the thaw, of what was under way when it was frozen.
+    // What the old node wrote to its log after the thaw, and the store does not hold: it came too late.
     let executed = tags(log)?;
     let late: Vec<_> = over
         .history
         .iter()
         .filter(|operation| match operation.action {
-            Action::Append { tag, .. } => operation.invoked <= from && executed.contains(&tag),
+            Action::Append { list, tag } => {
+                executed.contains(&tag)
+                    && over.contents.lists.get(&list).is_some_and(|values| !values.contains(&Ok(tag)))
+            }
             _ => false,
         })
-        .filter(|operation| operation.ended >= from)
+        .filter(|operation| operation.invoked < until && operation.ended >= from)
         .collect();
     let acknowledged = late.iter().filter(|operation| matches!(operation.ending, Ending::Done(_))).count();
 

@@ -1,0 +1,102 @@
+//! kill -9 of the primary, and of the sidecar.
+
+use std::time::Duration;
+
+use foretoken_app::client::StoreId;
+use foretoken_app::client::model::SwitchoverRequest;
+use foretoken_demo::history::Fault;
+use foretoken_demo::sidecar::STORE;
+
+use crate::support::Store;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_loses_is_a_suffix_and_published() {
+    let mut store = Store::start(3).await;
+    let clients = store.clients();
+    for _ in 0..3 {
+        clients.work(3000).await;
+        let server = store.primary().await;
+        server.kill().expect("dies");
+        let (old, from) = (server.name.clone(), clients.now());
+        let status = store.moved_from(&old).await;
+        clients.work(100).await;
+        let loss = status.last_loss.clone();
+        let until = clients.now();
+        clients.work(1000).await;
+        // A history each, so that each has one fault.
+        let url = store.sidecar.url();
+        let seen = clients.end(&url, Some(Fault { from, until })).await;
+        seen.assert_honest();
+        let kept_until =
+            loss.expect("a failover publishes its loss").kept_until_unix_ms.expect("and its bound");
+        for &lost in &seen.findings.lost {
+            let ended = seen.unix_ms(seen.history[lost].ended);
+            assert!(ended >= kept_until, "{:?} was acknowledged before {kept_until}", seen.history[lost]);
+        }
+        let server = store.servers.iter_mut().find(|server| server.name == old).expect("ours");
+        server.restart().expect("comes back");
+        store.whole().await;
+        return again(store).await;
+    }
+}
+
+/// The next primary dies as well: the one that came back is as good as the others.
+async fn again(mut store: Store) {
+    let server = store.primary().await;
+    server.kill().expect("dies");
+    let old = server.name.clone();
+    store.moved_from(&old).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_killed_at_any_moment_of_a_switchover_ends_it_one_way_or_the_other() {
+    let mut store = Store::start(2).await;
+    // The whole switchover takes about 2 ms; its parts are met by different delays.
+    for delay in [0, 300, 700, 1000, 1300, 1600, 2000, 3000] {
+        let before = store.whole().await;
+        let client = store.sidecar.client().clone();
+        let switching = tokio::spawn(async move {
+            let request = SwitchoverRequest { to: None, dry_run: false };
+            client.switchover(&StoreId::from(STORE), &request).await
+        });
+        spin(Duration::from_micros(delay)).await;
+        store.sidecar.kill().expect("dies");
+        // It has no answer, or one from before.
+        drop(switching.await);
+        store.sidecar.restart().expect("starts");
+        let after = store.whole().await;
+        assert!(after.epoch > before.epoch, "a restart begins an epoch: {after:?}");
+        let url = store.sidecar.url();
+        let mut connection = redis::Client::open(url)
+            .expect("a URL")
+            .get_multiplexed_async_connection()
+            .await
+            .expect("connects");
+        let () = redis::cmd("SET").arg("k").arg(delay).query_async(&mut connection).await.expect("serves");
+        let value: u64 = redis::cmd("GET").arg("k").query_async(&mut connection).await.expect("serves");
+        assert_eq!(value, delay);
+    }
+}
+
+/// Waits for a time that timers are too coarse for.
+async fn spin(time: Duration) {
+    let until = std::time::Instant::now() + time;
+    while std::time::Instant::now() < until {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_primary_serves_again_when_there_is_no_mirror() {
+    let mut store = Store::start(1).await;
+    let url = store.sidecar.url();
+    let mut connection =
+        redis::Client::open(url).expect("a URL").get_multiplexed_async_connection().await.expect("connects");
+    let () = redis::cmd("SET").arg("k").arg(1).query_async(&mut connection).await.expect("serves");
+    store.servers[0].kill().expect("dies");
+    store.wait("the loss to be noticed", |status| !status.ready).await;
+    store.servers[0].restart().expect("comes back");
+    store.wait("service", |status| status.ready).await;
+    let value: u64 = redis::cmd("GET").arg("k").query_async(&mut connection).await.expect("serves");
+    assert_eq!(value, 1);
+}

@@ -1,0 +1,44 @@
+//! SIGSTOP of the primary, and its return with old writes in its sockets.
+
+use foretoken_demo::history::{Action, Fault};
+
+use crate::support::Store;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thawed_primary_gets_no_acknowledgement_through() {
+    let mut store = Store::start(3).await;
+    let clients = store.clients();
+    let reserve = clients.reserve(4).await;
+    clients.work(3000).await;
+    let server = store.primary().await;
+    server.freeze().expect("freezes");
+    let (old, from) = (server.name.clone(), clients.now());
+    // What these send first can't have been executed before the freeze.
+    reserve.release();
+    store.moved_from(&old).await;
+    clients.work(100).await;
+    let until = clients.now();
+    clients.work(1000).await;
+    store.servers.iter().find(|server| server.name == old).expect("ours").thaw().expect("thaws");
+    let status = store.whole().await;
+    clients.work(1000).await;
+    let url = store.sidecar.url();
+    let seen = clients.end_with(&url, Some(Fault { from, until }), Some(reserve)).await;
+    seen.assert_honest();
+
+    let late = store.sidecar.counter("foretoken_outbound_late_replies_total").await.expect("answers");
+    assert!(late > 0, "no late reply came: this test shows nothing");
+    let loss = status.last_loss.expect("published");
+    assert!(loss.exact && loss.bytes > 0, "the old primary had writes that the new one has not: {loss:?}");
+    assert!(seen.findings.lost_bytes <= loss.bytes, "{} of {loss:?}", seen.findings.lost_bytes);
+    // Nothing that was under way at the freeze and is gone was acknowledged afterwards.
+    for &lost in &seen.findings.lost {
+        let operation = &seen.history[lost];
+        assert!(operation.ended < from, "{operation:?} was acknowledged after the freeze and is gone");
+    }
+    let appended = |action: Action| match action {
+        Action::Append { list, tag } => seen.contents.lists[&list].contains(&Ok(tag)),
+        _ => false,
+    };
+    assert!(seen.history.iter().any(|operation| operation.invoked > until && appended(operation.action)));
+}

@@ -1,0 +1,10 @@
+//! The whole program over real servers: switchovers, crashes, freezes, restarts, and what the history says of them.
+
+mod crash;
+mod freeze;
+mod life;
+mod planned;
+mod support;
+mod two;
+#[cfg(feature = "unsafe-rules")]
+mod unsafe_rules;
