@@ -79,7 +79,7 @@ async fn check(servers: &[(&str, u16)]) -> StoreCheck {
             })),
         }
     };
-    let declared = Declared { store: "cart".into(), writers: Writers::ThisSidecar };
+    let declared = Declared { store: "cart".into(), writers: Writers::ThisSidecar, follows: false };
     check_store(declared, servers.iter().map(subject).collect()).await
 }
 

@@ -121,6 +121,7 @@ pub(super) fn refusal(name: &str, text: &str) -> Refused {
         Some("NOAUTH") => ": the server asks for a password and none is configured",
         _ => "",
     };
+    let quoted = quoted.trim_end_matches('.');
     Refused::new(failure, format!("{name} was answered: {quoted}{remedy}"))
 }
 
