@@ -13,35 +13,28 @@ use crate::support::Store;
 async fn what_a_crash_loses_is_a_suffix_and_published() {
     let mut store = Store::start(3).await;
     let clients = store.clients();
-    for _ in 0..3 {
-        clients.work(3000).await;
-        let server = store.primary().await;
-        server.kill().expect("dies");
-        let (old, from) = (server.name.clone(), clients.now());
-        let status = store.moved_from(&old).await;
-        clients.work(100).await;
-        let loss = status.last_loss.clone();
-        let until = clients.now();
-        clients.work(1000).await;
-        // A history each, so that each has one fault.
-        let url = store.sidecar.url();
-        let seen = clients.end(&url, Some(Fault { from, until })).await;
-        seen.assert_honest();
-        let kept_until =
-            loss.expect("a failover publishes its loss").kept_until_unix_ms.expect("and its bound");
-        for &lost in &seen.findings.lost {
-            let ended = seen.unix_ms(seen.history[lost].ended);
-            assert!(ended >= kept_until, "{:?} was acknowledged before {kept_until}", seen.history[lost]);
-        }
-        let server = store.servers.iter_mut().find(|server| server.name == old).expect("ours");
-        server.restart().expect("comes back");
-        store.whole().await;
-        return again(store).await;
+    clients.work(3000).await;
+    let server = store.primary().await;
+    server.kill().expect("dies");
+    let (old, from) = (server.name.clone(), clients.now());
+    let status = store.moved_from(&old).await;
+    clients.work(100).await;
+    let until = clients.now();
+    clients.work(1000).await;
+    let url = store.sidecar.url();
+    let seen = clients.end(&url, Some(Fault { from, until })).await;
+    seen.assert_honest();
+    let loss = status.last_loss.expect("a failover publishes its loss");
+    let kept_until = loss.kept_until_unix_ms.expect("and its bound");
+    for &lost in &seen.findings.lost {
+        let ended = seen.unix_ms(seen.history[lost].ended);
+        assert!(ended >= kept_until, "{:?} was acknowledged before {kept_until}", seen.history[lost]);
     }
-}
 
-/// The next primary dies as well: the one that came back is as good as the others.
-async fn again(mut store: Store) {
+    let server = store.servers.iter_mut().find(|server| server.name == old).expect("ours");
+    server.restart().expect("comes back");
+    store.whole().await;
+    // The one that came back is as good as the others when the next one dies.
     let server = store.primary().await;
     server.kill().expect("dies");
     let old = server.name.clone();

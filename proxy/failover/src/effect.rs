@@ -59,6 +59,12 @@ pub enum Order {
     },
     /// End that.
     ResumeWrites,
+    /// Make the lost primary a mirror, be it only when it answers again: not to be given up after the usual time. Answered
+    /// with [`Answer::Fenced`](crate::Answer::Fenced).
+    Fence {
+        /// Of this endpoint.
+        of: EndpointId,
+    },
     /// Make it a mirror.
     Demote {
         /// Of this one.

@@ -42,6 +42,11 @@ pub enum Answer {
     Position(Position),
     /// What became of the claim.
     Claimed(Claimed),
+    /// It is fenced.
+    Fenced {
+        /// History and position that it had as a primary. `None`: it was a mirror already.
+        had: Option<(String, Position)>,
+    },
 }
 
 /// What became of a claim of the owner record.

@@ -135,7 +135,7 @@ impl Invariants {
         order: &Order,
         facts: &Facts<'_>,
     ) -> Result<(), Broken> {
-        if matches!(order, Order::Promote | Order::Demote { .. })
+        if matches!(order, Order::Promote | Order::Demote { .. } | Order::Fence { .. })
             && matches!(facts.authority, Authority::Follower(_))
         {
             return Err(Broken(format!("a follower changes the role of {endpoint}")));

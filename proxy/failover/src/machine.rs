@@ -50,6 +50,8 @@ pub struct Machine {
     pub(crate) reason: Option<String>,
     pub(crate) sent: BTreeMap<Operation, Sent>,
     pub(crate) loss_published: Option<Epoch>,
+    /// What the last primary had that was fenced: its history and position.
+    pub(crate) fenced: Option<(EndpointId, String, Position)>,
     pub(crate) mark_at: BootInstant,
     operations: u64,
     plans: u64,
@@ -206,6 +208,7 @@ impl Machine {
             reason: Some("starting: no endpoint was looked at yet".to_owned()),
             sent: BTreeMap::new(),
             loss_published: None,
+            fenced: None,
             mark_at: BootInstant::default(),
             operations: 0,
             plans: 0,
@@ -318,11 +321,15 @@ impl Machine {
         self.plan.as_ref().map(|plan| plan.number)
     }
 
-    /// Whether watchers may probe for writes now. Not while a planned switchover holds them: the probe would wait in the
-    /// native pause, and look like a failure.
+    /// Whether watchers may probe for writes now. Not while a planned switchover holds them, or one that was broken off may
+    /// have left the primary so: the probe would wait in the native pause, and look like a failure.
     #[must_use]
     pub const fn may_probe_writes(&self) -> bool {
-        !matches!(&self.phase, Phase::Planned(planned) if planned.holds())
+        match &self.phase {
+            Phase::Planned(planned) => !planned.holds(),
+            Phase::Resolve(_) => false,
+            _ => true,
+        }
     }
 
     /// What is being done, in a word.
@@ -400,7 +407,10 @@ impl Machine {
             };
             self.learn(&sent.endpoint, sent.at, probe, found);
         }
-        if matches!(sent.order, Order::Demote { .. } | Order::Promote) {
+        if let Ok(Answer::Fenced { had: Some((history, position)) }) = &result {
+            self.fenced = Some((sent.endpoint.clone(), history.clone(), *position));
+        }
+        if matches!(sent.order, Order::Demote { .. } | Order::Promote | Order::Fence { .. }) {
             let now = self.now;
             if let Some(endpoint) = self.endpoint_mut(&sent.endpoint) {
                 endpoint.forget(now);

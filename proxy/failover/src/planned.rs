@@ -29,8 +29,8 @@ pub(crate) struct Planned {
     stage: Stage,
     /// The hold is given up then.
     deadline: Option<BootInstant>,
-    /// The primary was told to let writes wait.
-    paused: bool,
+    /// When the primary was told to let writes wait.
+    paused: Option<BootInstant>,
 }
 
 #[derive(Debug)]
@@ -54,6 +54,19 @@ enum Stage {
 }
 
 impl Planned {
+    /// Why it must be given up, if it must: it takes too long, and nothing is changed yet.
+    fn is_late(&self, now: BootInstant) -> Option<&'static str> {
+        let waits = match &self.stage {
+            Stage::Drain => "requests under way did not end",
+            Stage::Equal { .. } => "the mirror did not become equal",
+            Stage::Pause(_) | Stage::Position(_) => "the primary did not answer",
+            Stage::Intend | Stage::Demote { .. } | Stage::Promote { .. } | Stage::Verify { .. } => {
+                return None;
+            }
+        };
+        self.deadline.is_some_and(|deadline| now >= deadline).then_some(waits)
+    }
+
     /// Whether writes are held.
     pub(crate) const fn holds(&self) -> bool {
         !matches!(self.stage, Stage::Intend)
@@ -125,7 +138,7 @@ impl Machine {
             self.save(intended);
             let previous = self.posture.state;
             let stage = Stage::Intend;
-            self.enter(Phase::Planned(Planned { from, to, previous, stage, deadline: None, paused: false }));
+            self.enter(Phase::Planned(Planned { from, to, previous, stage, deadline: None, paused: None }));
         }
     }
 
@@ -257,18 +270,7 @@ impl Machine {
             self.advance_intent(&from);
             return;
         }
-        let undoable = matches!(
-            planned.stage,
-            Stage::Drain | Stage::Pause(_) | Stage::Position(_) | Stage::Equal { .. }
-        );
-        if undoable && planned.deadline.is_some_and(|deadline| self.now >= deadline) {
-            let waited = match &planned.stage {
-                Stage::Drain => "requests under way did not end",
-                Stage::Equal { .. } => "the mirror did not become equal",
-                _ => "the primary did not answer",
-            };
-            let why = format!("{waited} within {} ms", self.params.hold_deadline.as_millis());
-            self.abort(&why);
+        if self.give_up_when_late() {
             return;
         }
         let all_held = self.all_held();
@@ -276,11 +278,11 @@ impl Machine {
         match &planned.stage {
             Stage::Drain if all_held => {
                 self.step_done("drain");
-                let at_most = self.params.pause;
+                let (now, at_most) = (self.now, self.params.pause);
                 let order = self.order(&from, Order::PauseWrites { at_most });
                 self.set_planned(Stage::Pause(order));
                 if let Phase::Planned(planned) = &mut self.phase {
-                    planned.paused = true;
+                    planned.paused = Some(now);
                 }
             }
             Stage::Equal { order: None, again, .. } if self.now >= *again => {
@@ -336,6 +338,14 @@ impl Machine {
         }
     }
 
+    /// A hold that takes too long is given up. Whether it was.
+    fn give_up_when_late(&mut self) -> bool {
+        let Phase::Planned(planned) = &self.phase else { return false };
+        let Some(waited) = planned.is_late(self.now) else { return false };
+        self.abort(&format!("{waited} within {} ms", self.params.hold_deadline.as_millis()));
+        true
+    }
+
     fn set_planned(&mut self, stage: Stage) {
         if let Phase::Planned(planned) = &mut self.phase {
             planned.stage = stage;
@@ -346,7 +356,7 @@ impl Machine {
     fn abort(&mut self, why: &str) {
         let Phase::Planned(planned) = &self.phase else { return };
         let (from, previous, paused) = (planned.from.clone(), planned.previous, planned.paused);
-        if paused {
+        if paused.is_some() {
             self.order(&from, Order::ResumeWrites);
         }
         self.end_plan(Outcome::Aborted, why);
@@ -363,9 +373,14 @@ impl Machine {
     }
 
     pub(crate) fn planned_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
-        let now = self.now;
+        // A process that was stopped hears in its next life what was true before: the pause at the primary may be over.
+        if self.give_up_when_late() {
+            return;
+        }
+        let (now, pause) = (self.now, self.params.pause - self.params.fence_margin);
         let Phase::Planned(planned) = &mut self.phase else { return };
         let (from, to) = (planned.from.clone(), planned.to.clone());
+        let paused = planned.paused.is_some_and(|since| now < since + pause);
         match &mut planned.stage {
             Stage::Pause(order) if *order == operation => match result {
                 Ok(_) => {
@@ -403,6 +418,10 @@ impl Machine {
             Stage::Demote { order, position } if *order == operation => {
                 let position = *position;
                 match result {
+                    // When it obeyed is not known: others may have written after the pause.
+                    Ok(_) if !paused => {
+                        self.broken_off("the demotion took longer than the pause of writes", false)
+                    }
                     Ok(_) => {
                         self.step_done("demote");
                         let order = self.order(&to, Order::Promote);

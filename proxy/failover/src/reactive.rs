@@ -384,7 +384,7 @@ impl Machine {
             return;
         }
         let orders = [
-            self.order(&lost, Order::Demote { of: choice.endpoint.clone() }),
+            self.order(&lost, Order::Fence { of: choice.endpoint.clone() }),
             self.order(&lost, Order::DisconnectClients),
         ];
         let until = self.now + self.params.fence_deadline;

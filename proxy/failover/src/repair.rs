@@ -109,11 +109,21 @@ fn publish_loss(machine: &mut Machine, record: &Record) {
         return;
     }
     let Some(previous) = record.previous.clone() else { return };
-    let Some(found) = machine.fresh(&previous) else { return };
-    if found.loading || record.descends.as_ref() != Some(&found.history) {
-        return;
-    }
-    let loss = Loss::Exactly(record.position.lag_behind(found.position));
+    let ours = |history: &String| record.descends.as_ref() == Some(history);
+    let fenced =
+        machine.fenced.as_ref().filter(|(endpoint, history, _)| *endpoint == previous && ours(history));
+    let seen = machine.fresh(&previous).filter(|found| !found.loading && ours(&found.history));
+    let had = match (fenced, seen) {
+        (Some((_, _, position)), _) => *position,
+        // Asked to be fenced, it will tell itself, at the moment from which nothing is added.
+        (None, Some(found))
+            if !machine.is_under_way(&previous, |order| matches!(order, Order::Fence { .. })) =>
+        {
+            found.position
+        }
+        (None, _) => return,
+    };
+    let loss = Loss::Exactly(record.position.lag_behind(had));
     machine.loss_published = Some(record.epoch);
     machine.out.push(Effect::PublishLoss { epoch: record.epoch, endpoint: previous, loss });
 }
@@ -126,7 +136,7 @@ fn attach(machine: &mut Machine, id: &EndpointId, primary: &EndpointId, record: 
         return;
     }
     if machine.endpoint(id).is_some_and(|endpoint| machine.now < endpoint.repair_at)
-        || machine.is_under_way(id, |order| matches!(order, Order::Demote { .. }))
+        || machine.is_under_way(id, |order| matches!(order, Order::Demote { .. } | Order::Fence { .. }))
     {
         return;
     }

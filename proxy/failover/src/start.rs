@@ -24,7 +24,6 @@ pub(crate) struct Resolve {
     /// Whether the old primary has confirmed its demotion to this process.
     demoted: bool,
     promoting: Option<(EndpointId, Operation)>,
-    looks: Vec<Operation>,
 }
 
 /// What the observations amount to.
@@ -194,10 +193,9 @@ impl Machine {
     /// Begins to end a switchover of which only the intent tells, or whose exchange of roles has failed.
     pub(crate) fn begin_resolve(&mut self, intent: Intent, demoted: bool) {
         self.reason = Some(format!("a switchover from {} to {} was broken off", intent.from, intent.to));
-        let looks = [&intent.from, &intent.to].map(|id| self.order(id, Order::Observe { probe: true }));
-        let resolve =
-            Resolve { intent, since: self.now, demoted, promoting: None, looks: looks.into_iter().collect() };
+        let resolve = Resolve { intent, since: self.now, demoted, promoting: None };
         self.enter(Phase::Resolve(resolve));
+        self.look_again();
     }
 
     pub(crate) fn advance_resolve(&mut self) {
@@ -274,7 +272,6 @@ impl Machine {
     pub(crate) fn resolve_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
         let now = self.now;
         let Phase::Resolve(resolve) = &mut self.phase else { return };
-        resolve.looks.retain(|look| *look != operation);
         let promoted = resolve.promoting.take_if(|(_, promoting)| *promoting == operation);
         if let Some((endpoint, _)) = promoted {
             if let Err(rejection) = result {
@@ -284,22 +281,15 @@ impl Machine {
             let Phase::Resolve(resolve) = &mut self.phase else { return };
             resolve.since = now;
             self.look_again();
-        } else if let Phase::Resolve(resolve) = &self.phase
-            && resolve.looks.is_empty()
-            && resolve.promoting.is_none()
-            && result.is_err()
-        {
-            // The watchers look on.
         }
     }
 
     fn look_again(&mut self) {
         let Phase::Resolve(resolve) = &self.phase else { return };
-        let both = [resolve.intent.from.clone(), resolve.intent.to.clone()];
-        let looks = both.map(|id| self.order(&id, Order::Observe { probe: true }));
-        if let Phase::Resolve(resolve) = &mut self.phase {
-            resolve.looks = looks.into_iter().collect();
-        }
+        let Intent { from, to } = resolve.intent.clone();
+        // A write probe would wait in the pause that the switchover has ordered there.
+        self.order(&from, Order::Observe { probe: false });
+        self.order(&to, Order::Observe { probe: true });
     }
 }
 

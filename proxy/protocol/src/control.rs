@@ -75,10 +75,20 @@ pub struct Dial {
     pub port: u16,
 }
 
+/// How far the data of an endpoint went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The history that its position counts in.
+    pub history: String,
+    /// Bytes of it.
+    pub position: Position,
+}
+
 /// A control connection to one endpoint, for one store. It connects by itself, and again after a failure; a fresh
 /// connection resolves the name anew.
 ///
-/// Every call ends within the time limit that the connection was made with, as [`Failure::Timeout`] at the latest.
+/// Every call but [`Control::fence`] ends within the time limit that the connection was made with, as
+/// [`Failure::Timeout`] at the latest.
 ///
 /// # Cancel safety
 /// No call is cancel safe in the sense that its effect is undone; dropping one drops the connection, and the next call
@@ -107,6 +117,10 @@ pub trait Control: Send {
 
     /// Makes it a mirror of `of`, with whatever credentials its replication link needs.
     async fn demote(&mut self, of: &Dial) -> Result<(), Refused>;
+
+    /// The same for a primary that was lost, with `patience` instead of the usual limit: it may stand still, and must obey
+    /// before anything else when it goes on. Tells what it had at that moment; `None` when it was a mirror already.
+    async fn fence(&mut self, of: &Dial, patience: Duration) -> Result<Option<Place>, Refused>;
 
     /// Makes it a primary. Fine when it is one.
     async fn promote(&mut self) -> Result<(), Refused>;

@@ -13,7 +13,7 @@ mod control;
 mod data;
 
 pub use chunks::{ChunkReceiver, ChunkSender, chunks};
-pub use control::{Claim, Control, Dial, Finding, Preflight, Refused, Severity};
+pub use control::{Claim, Control, Dial, Finding, Place, Preflight, Refused, Severity};
 pub use data::{
     Batch, Carriage, Meter, Protocol, Refusal, Reply, Restore, Retire, Retirement, Session, Step, Upstream,
 };

@@ -1,5 +1,7 @@
 //! Carries out orders at one endpoint, one after the other, on a connection that no probe can keep busy.
 
+use std::time::Duration;
+
 use foretoken_failover::{Answer, Claimed, Order, Rejection};
 use foretoken_protocol::{Claim, Control, Dial, Refused};
 use foretoken_types::{EndpointId, Failure, InstanceId, Operation};
@@ -9,6 +11,10 @@ use super::signal::Signal;
 
 /// Orders that wait for one endpoint; the machine has only a few under way.
 pub(super) const DEPTH: usize = 64;
+
+/// How long a lost primary is waited for. It may stand still, and obeys first thing when it goes on; other orders to it wait
+/// for as long, which are of no use before.
+const FENCE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An order and its name.
 pub(super) struct Ordered {
@@ -55,6 +61,11 @@ impl Executor {
             Order::ResumeWrites => {
                 control.resume_writes().await?;
                 Answer::Done
+            }
+            Order::Fence { of } => {
+                let dial = self.dial(&of)?;
+                let had = self.control.fence(&dial, FENCE_PATIENCE).await?;
+                Answer::Fenced { had: had.map(|place| (place.history, place.position)) }
             }
             Order::Demote { of } => {
                 let dial = self.dial(&of)?;

@@ -17,7 +17,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretoken_protocol::{Claim, Control, Dial, Preflight, Refused};
+use foretoken_protocol::{Claim, Control, Dial, Place, Preflight, Refused};
 use foretoken_transport::Connector;
 use foretoken_types::{Capacity, EndpointId, Epoch, Failure, InstanceId, Observation, Position, StoreId};
 use tokio::time::timeout;
@@ -125,6 +125,10 @@ impl Control for RedisControl {
 
     async fn demote(&mut self, of: &Dial) -> Result<(), Refused> {
         within(self.timeout, "become a mirror", promote::demote(&mut self.client, of)).await
+    }
+
+    async fn fence(&mut self, of: &Dial, patience: Duration) -> Result<Option<Place>, Refused> {
+        within(patience.max(self.timeout), "become a mirror", promote::fence(&mut self.client, of)).await
     }
 
     async fn promote(&mut self) -> Result<(), Refused> {

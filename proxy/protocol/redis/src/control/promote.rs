@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use foretoken_protocol::{Dial, Refused};
+use foretoken_protocol::{Dial, Place, Refused};
+use foretoken_types::Role;
 
-use super::client::{Client, Pipeline, command, unexpected};
+use super::client::{Client, Pipeline, Replies, command, unexpected};
+use super::probe::read_info;
 use super::value::Value;
 
 /// Sends commands whose only good answer begins with `OK`.
 async fn order(client: &mut Client, pipeline: &Pipeline) -> Result<(), Refused> {
-    for reply in client.ask(pipeline).await? {
+    obeyed(client.ask(pipeline).await?)
+}
+
+fn obeyed(replies: Replies) -> Result<(), Refused> {
+    for reply in replies {
         let name = reply.name;
         match reply.ok()? {
             Value::Simple(text) if text.starts_with("OK") => {}
@@ -34,13 +40,40 @@ pub(super) async fn resume_writes(client: &mut Client) -> Result<(), Refused> {
 /// The credentials of the link go first and alone: were they refused while `REPLICAOF` is obeyed, there would be no
 /// primary and no working mirror either.
 pub(super) async fn demote(client: &mut Client, of: &Dial) -> Result<(), Refused> {
+    prepare_link(client).await?;
+    order(client, &replicate(of)).await
+}
+
+/// [`foretoken_protocol::Control::fence`].
+///
+/// Both commands go in one write, and a server carries out what it has read of one client without turning to another in
+/// between: nothing is executed after the position that is told.
+pub(super) async fn fence(client: &mut Client, of: &Dial) -> Result<Option<Place>, Refused> {
+    prepare_link(client).await?;
+    let pipeline = command("INFO", &["replication"]).command(REPLICATE, &[&of.host, &of.port.to_string()]);
+    let mut replies = client.ask(&pipeline).await?;
+    let info = read_info(&mut replies, 1)?;
+    obeyed(replies)?;
+    if info.role(&[])? != Role::Primary {
+        return Ok(None);
+    }
+    Ok(Some(Place { history: info.history()?, position: info.position()? }))
+}
+
+const REPLICATE: &str = "REPLICAOF";
+
+fn replicate(of: &Dial) -> Pipeline {
+    command(REPLICATE, &[&of.host, &of.port.to_string()])
+}
+
+async fn prepare_link(client: &mut Client) -> Result<(), Refused> {
     if let Some(credentials) = client.credentials.clone() {
         let user = credentials.user.as_deref().unwrap_or_default();
         let link = command("CONFIG SET", &["masteruser", user])
             .command("CONFIG SET", &["masterauth", &credentials.password]);
         order(client, &link).await?;
     }
-    order(client, &command("REPLICAOF", &[&of.host, &of.port.to_string()])).await
+    Ok(())
 }
 
 /// [`foretoken_protocol::Control::promote`].

@@ -176,3 +176,15 @@ async fn cluster_mode_is_reported_as_managed() {
     let seen = server.control().observe(true).await.unwrap();
     assert_eq!(seen.managed_by.as_deref(), Some("cluster"));
 }
+
+#[tokio::test]
+async fn a_fenced_primary_tells_what_it_had() {
+    let (one, two) = (Server::start(&[]).await, Server::start(&[]).await);
+    let mut old = one.control();
+    one.ask("SET", &["key", "value"]).await;
+    let before = old.observe(false).await.unwrap();
+    let had = old.fence(&two.dial("two"), Duration::from_secs(5)).await.unwrap().unwrap();
+    assert_eq!((had.history, had.position), (before.history, before.position));
+    let again = old.fence(&two.dial("two"), Duration::from_secs(5)).await.unwrap();
+    assert_eq!(again, None, "it was a mirror by then");
+}
