@@ -24,6 +24,8 @@ pub(crate) struct Resolve {
     /// Whether the old primary has confirmed its demotion to this process.
     demoted: bool,
     promoting: Option<(EndpointId, Operation)>,
+    /// Both are looked at again then.
+    again: BootInstant,
 }
 
 /// What the observations amount to.
@@ -193,9 +195,8 @@ impl Machine {
     /// Begins to end a switchover of which only the intent tells, or whose exchange of roles has failed.
     pub(crate) fn begin_resolve(&mut self, intent: Intent, demoted: bool) {
         self.reason = Some(format!("a switchover from {} to {} was broken off", intent.from, intent.to));
-        let resolve = Resolve { intent, since: self.now, demoted, promoting: None };
+        let resolve = Resolve { intent, since: self.now, demoted, promoting: None, again: self.now };
         self.enter(Phase::Resolve(resolve));
-        self.look_again();
     }
 
     pub(crate) fn advance_resolve(&mut self) {
@@ -211,6 +212,9 @@ impl Machine {
         let Phase::Resolve(resolve) = &self.phase else { return };
         if resolve.promoting.is_some() {
             return;
+        }
+        if self.now >= resolve.again {
+            self.look_again();
         }
         let look = |id: &EndpointId| {
             let endpoint = self.endpoint(id)?;
@@ -279,17 +283,22 @@ impl Machine {
             }
             // Looks from before the promotion tell nothing any more.
             let Phase::Resolve(resolve) = &mut self.phase else { return };
-            resolve.since = now;
-            self.look_again();
+            (resolve.since, resolve.again) = (now, now);
         }
     }
 
+    /// The watchers look as well, but don't probe for writes now.
     fn look_again(&mut self) {
-        let Phase::Resolve(resolve) = &self.phase else { return };
+        let again = self.now + self.params.retry;
+        let Phase::Resolve(resolve) = &mut self.phase else { return };
+        resolve.again = again;
         let Intent { from, to } = resolve.intent.clone();
         // A write probe would wait in the pause that the switchover has ordered there.
-        self.order(&from, Order::Observe { probe: false });
-        self.order(&to, Order::Observe { probe: true });
+        for (id, probe) in [(from, false), (to, true)] {
+            if !self.is_under_way(&id, |order| matches!(order, Order::Observe { .. })) {
+                self.order(&id, Order::Observe { probe });
+            }
+        }
     }
 }
 

@@ -1,0 +1,419 @@
+//! Planned switchovers: the order of steps, and what is left of one that fails at each of them.
+
+use foretoken_types::Persistence;
+
+use super::sim::Spoil;
+use super::sim::redis::{Command, Entry};
+use super::sim::sidecar::DiskFault;
+use super::*;
+use crate::{ChangeKind, Intent};
+
+const PROMOTE: fn(&Order) -> bool = |order| matches!(order, Order::Promote);
+const DEMOTE: fn(&Order) -> bool = |order| matches!(order, Order::Demote { .. });
+
+#[test]
+fn every_step_comes_in_its_order() {
+    let mut sim = serving();
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    sim.run_for(MS * 3000);
+    assert_eq!(
+        trace(&sim),
+        [
+            "save epoch 1 of a, a to b",
+            "publish holding a 1, hold writes",
+            "a: pause",
+            "a: position",
+            "b: position",
+            "publish flipping a 1, hold writes",
+            "a: demote to b",
+            "b: promote",
+            "b: probe",
+            "save epoch 2 of b",
+            "b: mark 2",
+            "publish failed_over b 2",
+            "a: disconnect",
+            "a: resume",
+            "report Switchover Done",
+            "c: demote to b",
+            "publish recovering b 2",
+            "publish healthy b 2",
+        ]
+    );
+    let report = report(&sim);
+    let steps: Vec<_> = report.steps.iter().map(|step| step.name).collect();
+    let all = ["intent", "drain", "pause", "equality", "demote", "promote", "verify", "registry", "mark"];
+    assert_eq!(steps, all);
+    assert_eq!((report.command, report.epoch, report.in_doubt), (Some(7), Epoch(2), 0));
+    assert!(report.held_for.is_some_and(|held| held < MS * 20), "{:?}", report.held_for);
+    assert_eq!(intent(&sim), None);
+    assert!(sim.cluster.server("a").paused_until <= sim.now, "writers that bypass us go on");
+}
+
+#[test]
+fn writes_of_clients_wait_and_none_is_lost() {
+    let mut sim = serving();
+    (sim.write_every, sim.latency) = (Some(MS * 2), (MS / 10, MS * 3));
+    sim.run_for(MS * 1000);
+    for to in ["b", "c", "a"] {
+        forget(&mut sim);
+        switchover(&mut sim, to);
+        sim.run_for(MS * 3000);
+        assert_eq!((report(&sim).outcome, report(&sim).in_doubt), (Outcome::Done, 0), "{:?}", report(&sim));
+    }
+    sim.write_every = None;
+    sim.run_for(MS * 100);
+    assert!(sim.acks.len() > 5000, "{}", sim.acks.len());
+    for id in ["a", "b", "c"] {
+        let acks = sim.acks.clone();
+        let lost = acks.iter().filter(|ack| !sim.cluster.server(id).has(ack.write)).count();
+        assert_eq!(lost, 0, "at {id}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_and_touches_nothing() {
+    let mut sim = serving();
+    forget(&mut sim);
+    sim.tell(0, crate::Event::Switchover { command: 3, to: None, dry_run: true });
+    assert_eq!(trace(&sim), ["report Switchover Done"]);
+    let report = report(&sim);
+    assert_eq!((report.dry_run, report.to, report.plan), (true, Some("b".into()), 0));
+    assert!(report.checks.iter().all(|check| check.passed), "{:?}", report.checks);
+}
+
+#[test]
+fn a_switchover_is_refused_with_its_reason_and_touches_nothing() {
+    type Row = (&'static str, Given, &'static str);
+    let rows: [Row; 9] = [
+        ("z", |_| {}, "z is not configured"),
+        ("a", |_| {}, "a is the primary already"),
+        ("b", |sim| sim.kill("b"), "b does not answer"),
+        (
+            "b",
+            |sim| {
+                sim.cluster.server("b").of = Some("c".into());
+                sim.spoil("b", DEMOTE, Spoil::Refuse, u32::MAX);
+            },
+            "b does not copy a over a live link",
+        ),
+        (
+            "b",
+            |sim| {
+                sim.cluster.server("b").stalled = true;
+                for _ in 0..5000 {
+                    sim.write("a");
+                }
+            },
+            "5000 bytes and 0 ms behind",
+        ),
+        (
+            "b",
+            |sim| {
+                sim.cluster.server("b").history = "elsewhere".into();
+                sim.cluster.server("b").stalled = true;
+            },
+            "its data is of another history",
+        ),
+        (
+            "b",
+            |sim| sim.cluster.server("b").persistence = Persistence::None,
+            "it keeps nothing over a restart",
+        ),
+        ("b", |sim| sim.freeze("a"), "a does not answer"),
+        ("b", |sim| sim.sidecars[0].disk.fault = DiskFault::None, ""),
+    ];
+    for (to, given, why) in rows {
+        let mut sim = serving_with(|params| params.lag_bytes_max = 1000);
+        given(&mut sim);
+        sim.run_for(MS * 800);
+        forget(&mut sim);
+        switchover(&mut sim, to);
+        if why.is_empty() {
+            // The last row shows that nothing but the row's own fault made the others fail.
+            assert_eq!(sim.reports(0).len(), 0);
+            continue;
+        }
+        assert_eq!(sim.reports(0).len(), 1, "{why}: {:?}", trace(&sim));
+        let report = report(&sim);
+        assert_eq!(report.outcome, Outcome::Refused, "{why}");
+        assert!(report.detail.contains(why), "{why}: {}", report.detail);
+        assert_eq!(trace(&sim).len(), 1, "{why}: {:?}", trace(&sim));
+    }
+}
+
+#[test]
+fn a_second_order_is_refused_while_one_is_under_way() {
+    let mut sim = serving();
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    switchover(&mut sim, "c");
+    assert_eq!(report(&sim).outcome, Outcome::Refused);
+    sim.run_for(MS * 2000);
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::Healthy));
+}
+
+#[test]
+fn without_a_name_the_best_mirror_is_chosen() {
+    let mut sim = serving();
+    sim.cluster.server("b").stalled = true;
+    sim.write("a");
+    sim.run_for(MS * 500);
+    sim.tell(0, crate::Event::Switchover { command: 1, to: None, dry_run: false });
+    sim.run_for(MS * 1000);
+    assert_eq!(standing(&sim).0, "c", "it has more than b");
+}
+
+/// Every fault before the demotion, and what the report says of it.
+const UNDONE: &[(&str, Given, &str)] = &[
+    (
+        "the disk is full",
+        |sim| sim.sidecars[0].disk.fault = DiskFault::Full,
+        "the registry can't be written: no space left",
+    ),
+    (
+        "the registry was changed",
+        |sim| {
+            if let Some(record) = &mut sim.sidecars[0].disk.record {
+                record.position.0 += 1;
+            }
+        },
+        "the registry was changed by somebody else",
+    ),
+    ("a request never ends", |sim| sim.sidecars[0].threads[1].stuck = true, "requests under way did not end"),
+    (
+        "the pause is refused",
+        |sim| sim.spoil("a", |order| matches!(order, Order::PauseWrites { .. }), Spoil::Refuse, 1),
+        "a could not be paused: ERR not now",
+    ),
+    (
+        "the pause is lost",
+        |sim| sim.spoil("a", |order| matches!(order, Order::PauseWrites { .. }), Spoil::Lose, 1),
+        "a could not be paused: no answer",
+    ),
+    (
+        "the pause works, and nobody knows",
+        |sim| sim.spoil("a", |order| matches!(order, Order::PauseWrites { .. }), Spoil::LoseAnswer, 1),
+        "a could not be paused: no answer",
+    ),
+    (
+        "the position is not told",
+        |sim| sim.spoil("a", |order| matches!(order, Order::Position), Spoil::Refuse, 1),
+        "a did not tell its position",
+    ),
+    (
+        "the mirror does not catch up",
+        |sim| {
+            sim.cluster.server("b").stalled = true;
+            sim.write("a");
+        },
+        "the mirror did not become equal within 1500 ms",
+    ),
+    (
+        "the mirror does not tell",
+        |sim| sim.spoil("b", |order| matches!(order, Order::Position), Spoil::Refuse, u32::MAX),
+        "the mirror did not become equal",
+    ),
+    ("the mirror hangs", |sim| sim.freeze("b"), "the mirror did not become equal"),
+];
+
+#[test]
+fn what_fails_before_the_demotion_leaves_no_trace() {
+    for (name, given, why) in UNDONE {
+        let mut sim = serving();
+        forget(&mut sim);
+        given(&mut sim);
+        switchover(&mut sim, "b");
+        assert!(sim.run_until(MS * 3000, |sim| !sim.reports(0).is_empty()), "{name}");
+        let report = report(&sim);
+        assert_eq!((report.outcome, report.kind), (Outcome::Aborted, ChangeKind::Switchover), "{name}");
+        assert!(report.detail.contains(why), "{name}: {}", report.detail);
+        assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy), "{name}");
+        assert_eq!(sim.sidecars[0].machine.posture().hold, None, "{name}");
+        sim.sidecars[0].disk.fault = DiskFault::None;
+        sim.run_for(MS * 1000);
+        assert_eq!(intent(&sim), None, "{name}: the intent is deleted");
+        assert!(sim.cluster.server("a").paused_until <= sim.now, "{name}: others may write again");
+        assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy), "{name}");
+        let roles = trace(&sim).into_iter().filter(|line| line.contains("mote"));
+        assert_eq!(roles.collect::<Vec<_>>(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_primary_that_fails_while_the_intent_is_written_is_failed_over() {
+    let mut sim = serving();
+    forget(&mut sim);
+    sim.sidecars[0].disk.fault = DiskFault::Lies;
+    sim.freeze("a");
+    sim.run_for(MS * 200);
+    switchover(&mut sim, "b");
+    sim.sidecars[0].disk.fault = DiskFault::None;
+    sim.run_for(MS * 10_000);
+    assert_eq!(standing(&sim).0, "b");
+    assert_eq!(intent(&sim), None);
+}
+
+/// Every fault from the demotion on; who is primary then, and how the report calls it.
+const BROKEN_OFF: &[(&str, Given, &str, Outcome)] = &[
+    ("the demotion is refused", |sim| sim.spoil("a", DEMOTE, Spoil::Refuse, 1), "a", Outcome::Aborted),
+    ("the demotion is lost", |sim| sim.spoil("a", DEMOTE, Spoil::Lose, 1), "a", Outcome::Aborted),
+    (
+        "the demotion works, and nobody knows",
+        |sim| sim.spoil("a", DEMOTE, Spoil::LoseAnswer, 1),
+        "a",
+        Outcome::Aborted,
+    ),
+    ("the promotion is refused", |sim| sim.spoil("b", PROMOTE, Spoil::Refuse, 1), "a", Outcome::Aborted),
+    ("the promotion is lost", |sim| sim.spoil("b", PROMOTE, Spoil::Lose, 1), "a", Outcome::Aborted),
+    (
+        "the promotion works, and nobody knows",
+        |sim| sim.spoil("b", PROMOTE, Spoil::LoseAnswer, 1),
+        "b",
+        Outcome::Done,
+    ),
+    (
+        "the new primary takes no writes",
+        |sim| sim.cluster.server("b").writable = false,
+        "a",
+        Outcome::Aborted,
+    ),
+    (
+        "the old primary is refused its role, at first",
+        |sim| {
+            sim.spoil("b", PROMOTE, Spoil::Refuse, 1);
+            sim.spoil("a", PROMOTE, Spoil::Refuse, 2);
+        },
+        "a",
+        Outcome::Aborted,
+    ),
+];
+
+#[test]
+fn what_fails_from_the_demotion_on_is_finished_or_taken_back() {
+    for (name, given, primary, outcome) in BROKEN_OFF {
+        let mut sim = serving();
+        forget(&mut sim);
+        given(&mut sim);
+        let write = sim.write("a");
+        switchover(&mut sim, "b");
+        assert!(sim.run_until(MS * 8000, |sim| !sim.reports(0).is_empty()), "{name}: {}", reason(&sim));
+        assert_eq!(report(&sim).outcome, *outcome, "{name}: {:?}", report(&sim));
+        sim.cluster.server("b").writable = true;
+        sim.run_for(MS * 6000);
+        assert_eq!(standing(&sim), serves(primary, 2, StoreState::Healthy), "{name}: {}", reason(&sim));
+        assert_eq!(intent(&sim), None, "{name}");
+        for id in ["a", "b", "c"] {
+            assert!(sim.cluster.server(id).has(write), "{name}: at {id}");
+            let of = (id != *primary).then(|| (*primary).into());
+            assert_eq!(sim.cluster.server(id).of, of, "{name}: {id} copies the primary");
+        }
+        assert!(sim.cluster.server("a").paused_until <= sim.now, "{name}");
+    }
+}
+
+/// Whether the machine has wanted such an effect.
+fn wanted(sim: &Sim, line: &str) -> bool {
+    trace(sim).iter().any(|wanted| wanted == line)
+}
+
+#[test]
+fn an_old_primary_that_dies_after_its_demotion_is_not_waited_for() {
+    let mut sim = serving();
+    forget(&mut sim);
+    sim.spoil("b", PROMOTE, Spoil::Refuse, 1);
+    switchover(&mut sim, "b");
+    assert!(sim.run_until(MS * 1000, |sim| wanted(sim, "b: promote")));
+    sim.kill("a");
+    assert!(sim.run_until(MS * 8000, |sim| !sim.reports(0).is_empty()), "{}", reason(&sim));
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver));
+    assert_eq!(report(&sim).outcome, Outcome::Done);
+}
+
+#[test]
+fn a_process_that_dies_in_a_switchover_is_succeeded() {
+    // The last thing that it wanted, who is primary in the end, and in which epoch.
+    let rows = [
+        ("save epoch 1 of a, a to b", "a", 2),
+        ("publish holding a 1, hold writes", "a", 2),
+        ("a: pause", "a", 2),
+        ("b: position", "a", 2),
+        ("a: demote to b", "a", 2),
+        ("b: promote", "b", 2),
+        ("b: probe", "b", 2),
+        ("b: mark 2", "b", 3),
+    ];
+    for (last, primary, epoch) in rows {
+        let mut sim = serving();
+        let write = sim.write("a");
+        forget(&mut sim);
+        switchover(&mut sim, "b");
+        assert!(sim.run_until(MS * 1000, |sim| wanted(sim, last)), "{last}");
+        // The last order is on its way and arrives, the answer does not.
+        sim.run_for(MS * 3 / 10);
+        sim.crash(0);
+        sim.run_for(MS * 300);
+        sim.start(0);
+        assert!(sim.run_until(MS * 8000, |sim| sim.serves(0)), "{last}: {}", reason(&sim));
+        sim.run_for(MS * 6000);
+        assert_eq!(standing(&sim), serves(primary, epoch, StoreState::Healthy), "{last}");
+        assert_eq!(intent(&sim), None, "{last}");
+        assert!(["a", "b", "c"].iter().all(|id| sim.cluster.server(id).has(write)), "{last}");
+    }
+}
+
+#[test]
+fn a_successor_fails_over_when_the_old_primary_is_gone_and_its_demotion_is_not_certain() {
+    let mut sim = serving();
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    assert!(sim.run_until(MS * 1000, |sim| wanted(sim, "a: demote to b")));
+    sim.crash(0);
+    sim.kill("a");
+    sim.start(0);
+    assert!(sim.run_until(MS * 8000, |sim| sim.serves(0)), "{}", reason(&sim));
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver));
+    assert!(trace(&sim).contains(&"report Failover Done".to_owned()), "{:?}", trace(&sim));
+}
+
+#[test]
+fn a_follower_does_not_end_the_switchover_of_another() {
+    let mut sim = serving();
+    sim.command("a", &Command::Claim("one".into(), MS));
+    sim.run_for(MS * 10);
+    let record = sim.sidecars[0].disk.record.clone().expect("it serves");
+    let intent = Some(Intent { from: "a".into(), to: "b".into() });
+    sim.crash(0);
+    sim.sidecars[0].disk.record = Some(crate::Record { intent, ..record });
+    sim.cluster.server("a").apply(Entry::Owner("other".into(), sim.now + MS * 4000));
+    sim.cluster.server("a").of = Some("b".into());
+    sim.start(0);
+    sim.run_for(MS * 3000);
+    assert!(reason(&sim).contains("sidecar other holds the owner record"), "{}", reason(&sim));
+    assert!(!sim.serves(0));
+    // The record of the other one ends, and with it what kept us from it.
+    assert!(sim.run_until(MS * 4000, |sim| sim.serves(0)), "{}", reason(&sim));
+    assert_eq!(standing(&sim).0, "a");
+}
+
+#[test]
+fn an_answer_after_the_deadline_changes_no_role() {
+    // A process that was stopped in the hold wakes up: the pause at the primary is over, others have written, and the
+    // equality that it is told of is not of this moment.
+    for last in ["a: pause", "a: position", "b: position"] {
+        let mut sim = serving();
+        forget(&mut sim);
+        switchover(&mut sim, "b");
+        assert!(sim.run_until(MS * 1000, |sim| wanted(sim, last)), "{last}");
+        sim.pause(0, MS * 8000);
+        sim.run_for(MS * 6000);
+        sim.cluster.server("b").stalled = true;
+        let write = sim.write("a");
+        sim.run_for(MS * 2500);
+        sim.cluster.server("b").stalled = false;
+        sim.run_for(MS * 8000);
+        assert_eq!(report(&sim).outcome, Outcome::Aborted, "{last}: {:?}", report(&sim));
+        assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy), "{last}");
+        assert!(sim.cluster.server("a").has(write), "{last}");
+    }
+}

@@ -1,0 +1,487 @@
+//! The primary is lost: failover, return, repair.
+
+use foretoken_types::Writers;
+
+use super::sim::redis::{Command, Entry, Life};
+use super::sim::sidecar::DiskFault;
+use super::sim::{Spoil, is_served};
+use super::*;
+use crate::Cause;
+
+fn states(sim: &Sim) -> Vec<StoreState> {
+    let published = sim.sidecars[0].effects.iter().filter_map(|(_, effect)| match effect {
+        Effect::Publish(posture) => Some(posture.state),
+        _ => None,
+    });
+    let mut states: Vec<_> = published.collect();
+    states.dedup();
+    states
+}
+
+fn roles(sim: &Sim) -> Vec<String> {
+    trace(sim).into_iter().filter(|line| line.contains("mote")).collect()
+}
+
+/// `id` has more than the others, which keep their links and receive nothing.
+fn ahead(sim: &mut Sim, by: usize) {
+    for mirror in ["b", "c"] {
+        sim.cluster.server(mirror).stalled = true;
+    }
+    for _ in 0..by {
+        sim.write("a");
+    }
+}
+
+#[test]
+fn a_killed_primary_is_succeeded_within_a_second() {
+    let mut sim = serving();
+    forget(&mut sim);
+    sim.kill("a");
+    assert!(sim.run_until(MS * 1000, |sim| standing(sim).0 == "b" && sim.serves(0)), "{}", reason(&sim));
+    sim.run_for(MS * 1000);
+    assert_eq!(
+        trace(&sim),
+        [
+            "publish unavailable a 1, no lease, fence",
+            "b: look",
+            "c: look",
+            "publish failing_over a 1, no lease, fence",
+            "b: promote",
+            "b: probe",
+            "save epoch 2 of b",
+            "b: mark 2",
+            "publish failed_over b 2",
+            "loss a 2 at least 0, bounded in time: true",
+            "report Failover Done",
+            "c: demote to b",
+        ]
+    );
+    let report = report(&sim);
+    assert_eq!((report.from, report.to), (Some("a".into()), Some("b".into())));
+    assert!(report.detail.starts_with("b is the primary: a is down"), "{}", report.detail);
+}
+
+#[test]
+fn a_frozen_primary_is_fenced_before_a_mirror_is_promoted() {
+    let mut sim = serving();
+    // A data thread that says nothing: only the end of its lease tells.
+    sim.sidecars[0].threads[1].stuck = true;
+    forget(&mut sim);
+    sim.freeze("a");
+    assert!(sim.run_until(MS * 6000, |sim| standing(sim).0 == "b" && sim.serves(0)), "{}", reason(&sim));
+    let lines = trace(&sim);
+    assert_eq!(
+        lines[..12],
+        [
+            "publish healthy a 1, hold all",
+            "publish unavailable a 1, no lease, fence",
+            "b: look",
+            "c: look",
+            "publish failing_over a 1, no lease, fence",
+            "a: fence to b",
+            "a: disconnect",
+            "b: promote",
+            "b: probe",
+            "save epoch 2 of b",
+            "b: mark 2",
+            "publish failed_over b 2",
+        ][..]
+    );
+    let when = |wanted: fn(&Effect) -> bool| {
+        let mut effects = sim.sidecars[0].effects.iter();
+        effects.find(|(_, effect)| wanted(effect)).map(|(at, _)| *at).expect("it is in the trace")
+    };
+    let held = when(|effect| matches!(effect, Effect::Publish(posture) if posture.hold.is_some()));
+    let promoted = when(|effect| matches!(effect, Effect::Order { order: Order::Promote, .. }));
+    let wait = sim.sidecars[0].params.fence_wait();
+    assert!(promoted.since(held) + sim.sidecars[0].params.lease.renew >= wait, "{:?}", promoted.since(held));
+}
+
+#[test]
+fn a_suspicion_that_passes_costs_a_pause_and_nothing_else() {
+    let mut sim = serving();
+    forget(&mut sim);
+    sim.freeze("a");
+    assert!(sim.run_until(MS * 4000, |sim| sim.sidecars[0].machine.phase() == "suspected"));
+    sim.thaw("a");
+    assert!(sim.run_until(MS * 1000, is_healthy));
+    assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy));
+    assert_eq!(trace(&sim), ["publish healthy a 1, hold all", "publish healthy a 1"]);
+}
+
+#[test]
+fn the_mirror_that_has_most_is_promoted() {
+    let mut sim = serving();
+    sim.cluster.server("b").stalled = true;
+    let write = sim.write("a");
+    sim.run_for(MS * 400);
+    sim.kill("a");
+    sim.run_for(MS * 4000);
+    assert_eq!(standing(&sim).0, "c");
+    assert!(sim.cluster.server("c").has(write));
+}
+
+/// Why nobody is promoted.
+const REFUSALS: &[(&str, Given, &str)] = &[
+    ("others write", |sim| sim.sidecars[0].params.writers = Writers::Others, "writers = \"others\""),
+    (
+        "another sidecar follows",
+        |sim| sim.cluster.server("a").apply(Entry::Follower("other".into(), sim.now + MS * 60_000)),
+        "1 other sidecar(s) are registered as followers",
+    ),
+    (
+        "another sidecar owns",
+        |sim| {
+            sim.command("a", &Command::Flush);
+            sim.command("a", &Command::Claim("other".into(), MS * 60_000));
+        },
+        "sidecar other holds the owner record",
+    ),
+    (
+        "no mirror answers",
+        |sim| {
+            sim.freeze("b");
+            sim.kill("c");
+        },
+        "no mirror is eligible (b does not answer, c does not answer)",
+    ),
+    (
+        "a mirror is somebody else's",
+        |sim| sim.cluster.server("c").managed_by = Some("sentinel".into()),
+        "c is managed by sentinel",
+    ),
+    (
+        "a mirror lacks a permission",
+        |sim| sim.cluster.server("c").blocker = Some("permission: no REPLICAOF".into()),
+        "c: permission: no REPLICAOF",
+    ),
+    (
+        "the mirrors hold other data",
+        |sim| {
+            for id in ["b", "c"] {
+                sim.cluster.server(id).history = "elsewhere".into();
+                sim.cluster.server(id).stalled = true;
+            }
+        },
+        "no mirror is eligible (b holds data of another history, c holds data of another history)",
+    ),
+];
+
+#[test]
+fn without_the_right_or_the_mirror_for_it_nobody_is_promoted_and_the_primary_is_waited_for() {
+    for (name, given, why) in REFUSALS {
+        for how in [Sim::kill as fn(&mut Sim, &str), Sim::freeze] {
+            let mut sim = if *name == "others write" {
+                serving_with(|params| params.writers = Writers::Others)
+            } else {
+                serving()
+            };
+            given(&mut sim);
+            sim.run_for(MS * 600);
+            forget(&mut sim);
+            how(&mut sim, "a");
+            sim.run_for(MS * 5000);
+            assert!(!sim.serves(0), "{name}");
+            assert_eq!(standing(&sim).2, StoreState::Unavailable, "{name}");
+            assert!(reason(&sim).contains(why), "{name}: {}", reason(&sim));
+            assert_eq!(roles(&sim), Vec::<String>::new(), "{name}");
+            sim.thaw("a");
+            sim.restart("a");
+            assert!(sim.run_until(MS * 3000, |sim| sim.serves(0)), "{name}: {}", reason(&sim));
+            assert_eq!(standing(&sim).0, "a", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_primary_that_comes_back_as_it_was_goes_on_in_its_epoch() {
+    let mut sim = serving();
+    sim.kill("b");
+    sim.kill("c");
+    sim.freeze("a");
+    sim.run_for(MS * 5000);
+    assert_eq!(standing(&sim), ("a".to_owned(), 1, StoreState::Unavailable, false));
+    forget(&mut sim);
+    sim.thaw("a");
+    assert!(sim.run_until(MS * 1000, is_healthy), "{}", reason(&sim));
+    assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy));
+    assert_eq!(trace(&sim)[..2], ["report Failover Aborted", "publish healthy a 1"][..]);
+}
+
+#[test]
+fn a_restarted_primary_is_another_one() {
+    // Its mirrors could not copy what it came back with: they have the data of before.
+    let mut sim = serving();
+    let write = sim.write("a");
+    for id in ["b", "c"] {
+        sim.cluster.server(id).stalled = true;
+    }
+    sim.run_for(MS * 300);
+    forget(&mut sim);
+    sim.kill("a");
+    sim.restart("a");
+    sim.run_for(MS * 3000);
+    assert_eq!(standing(&sim).0, "b", "{}", reason(&sim));
+    assert!(trace(&sim)[0].starts_with("publish unavailable a 1, no lease, fence"), "{:?}", trace(&sim));
+    assert!(sim.cluster.server("b").has(write));
+
+    // Its mirrors have copied what it came back with: no mirror is better, and it carries the marker.
+    let mut sim = serving();
+    sim.kill("a");
+    sim.restart("a");
+    sim.run_for(MS * 3000);
+    assert_eq!(standing(&sim), serves("a", 2, StoreState::Healthy), "{}", reason(&sim));
+}
+
+#[test]
+fn a_primary_that_came_back_empty_is_not_served() {
+    let mut sim = serving();
+    sim.write("a");
+    sim.run_for(MS * 100);
+    sim.cluster.server("a").life = Life::Killed;
+    sim.cluster.restart(0, 0);
+    sim.run_for(MS * 5000);
+    assert!(!sim.serves(0));
+    assert!(reason(&sim).contains("without the marker of epoch 1: its data may be gone"), "{}", reason(&sim));
+}
+
+#[test]
+fn another_name_for_the_same_data_is_no_restart() {
+    let mut sim = serving();
+    forget(&mut sim);
+    sim.cluster.server("a").history = "a-renamed".into();
+    sim.run_for(MS * 2000);
+    assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy));
+    assert_eq!(trace(&sim), ["save epoch 1 of a"]);
+    let record = sim.sidecars[0].disk.record.clone().expect("it serves");
+    assert_eq!((record.history.as_str(), record.descends.as_deref()), ("a-renamed", Some("a-1")));
+    // And the mirrors can still take over.
+    sim.kill("a");
+    sim.run_for(MS * 3000);
+    assert_eq!(standing(&sim).0, "b");
+}
+
+#[test]
+fn the_old_primary_comes_back_as_a_mirror_and_tells_what_was_lost() {
+    // It obeys the fence first thing; or the fence is lost, and it comes back as it was.
+    for lost in [false, true] {
+        // No renewal of the owner record waits in its socket: it would be executed there and be lost as well.
+        let mut sim =
+            serving_with(|params| (params.owner_renew, params.owner_life) = (MS * 30_000, MS * 60_000));
+        ahead(&mut sim, 5);
+        if lost {
+            sim.spoil("a", |order| matches!(order, Order::Fence { .. }), Spoil::Lose, 1);
+        }
+        sim.run_for(MS * 500);
+        forget(&mut sim);
+        sim.freeze("a");
+        assert!(sim.run_until(MS * 8000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
+        let bounded = "loss a 2 at least 5, bounded in time: true".to_owned();
+        assert!(trace(&sim).contains(&bounded), "{:?}", trace(&sim));
+        sim.run_for(MS * 1000);
+        assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver));
+        forget(&mut sim);
+        sim.cluster.server("c").stalled = false;
+        let from = sim.sidecars[0].disk.record.as_ref().expect("it was saved").position;
+        let exactly = format!("loss a 2 exactly {}", from.lag_behind(sim.cluster.server("a").position()));
+        sim.thaw("a");
+        sim.run_for(MS * 3000);
+        let lines: Vec<_> = trace(&sim).into_iter().filter(|line| !line.contains("recovering")).collect();
+        let mut expected = vec![exactly.as_str()];
+        if lost {
+            expected.extend(["a: demote to b", "a: disconnect"]);
+        }
+        expected.push("publish healthy b 2");
+        assert_eq!(lines, expected, "once: {lost}");
+        assert_eq!(sim.cluster.server("a").of, Some("b".into()));
+    }
+}
+
+#[test]
+fn the_bound_of_the_loss_holds() {
+    // Whatever was acknowledged before `kept_until` the new primary has.
+    for seed in 0..20 {
+        let mut sim = Sim::new(seed, &["a", "b", "c"]);
+        let params = sim.params("one");
+        sim.add(params);
+        (sim.write_every, sim.latency) = (Some(MS * 3), (MS / 10, MS));
+        sim.start(0);
+        sim.run_for(MS * 2000);
+        let stall = sim.random.duration(MS, MS * 900);
+        for id in ["b", "c"] {
+            sim.cluster.server(id).stalled = true;
+        }
+        sim.run_for(stall);
+        sim.kill("a");
+        assert!(sim.run_until(MS * 4000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
+        let bound = sim.sidecars[0].effects.iter().find_map(|(_, effect)| match effect {
+            Effect::PublishLoss { loss: Loss::Bounded { kept_until, .. }, .. } => *kept_until,
+            _ => None,
+        });
+        let bound = bound.expect("the primary was seen before the stall");
+        let new = sim.cluster.server("b").clone();
+        let (mut kept, mut lost) = (0, 0);
+        for ack in sim.acks.iter().filter(|ack| ack.epoch == Epoch(1)) {
+            if sim.sidecars[0].local(ack.at) < bound {
+                assert!(new.has(ack.write), "seed {seed}: {ack:?} was acknowledged before {bound:?}");
+                kept += 1;
+            } else if !new.has(ack.write) {
+                lost += 1;
+            }
+        }
+        assert!(kept > 0 && lost > 0, "seed {seed}: kept {kept}, lost {lost}: the bound means something");
+    }
+}
+
+#[test]
+fn a_killed_primary_that_restarts_is_made_a_mirror_and_redundancy_is_shown() {
+    let mut sim = serving();
+    sim.run_for(MS * 100);
+    forget(&mut sim);
+    sim.kill("a");
+    sim.run_for(MS * 4000);
+    sim.restart("a");
+    sim.run_for(MS * 4000);
+    assert_eq!(
+        states(&sim),
+        [
+            StoreState::Unavailable,
+            StoreState::FailingOver,
+            StoreState::FailedOver,
+            StoreState::Recovering,
+            StoreState::Healthy
+        ]
+    );
+    let lines = trace(&sim);
+    let demoted = lines.iter().position(|line| line == "a: demote to b").expect("it is attached");
+    assert_eq!(lines[demoted + 1], "a: disconnect");
+    assert_eq!(sim.cluster.server("a").of, Some("b".into()));
+}
+
+#[test]
+fn an_old_primary_counts_as_back_when_it_has_caught_up() {
+    let mut sim = serving_with(|params| params.lag_bytes_max = 10);
+    sim.kill("a");
+    sim.run_for(MS * 4000);
+    sim.restart("a");
+    sim.cluster.server("a").stalled = true;
+    for _ in 0..100 {
+        sim.write("b");
+    }
+    sim.run_for(MS * 2000);
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::Recovering));
+    sim.kill("a");
+    sim.run_for(MS * 4000);
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver));
+    sim.restart("a");
+    sim.run_for(MS * 4000);
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::Healthy));
+}
+
+#[test]
+fn data_of_others_is_not_overwritten_and_an_empty_server_is_filled() {
+    let mut sim = serving();
+    let stranger = sim.cluster.server("c");
+    (stranger.of, stranger.history, stranger.previous) = (None, "elsewhere".into(), None);
+    stranger.apply(Entry::Flush);
+    stranger.apply(Entry::Write(1_000_000));
+    forget(&mut sim);
+    sim.run_for(MS * 5000);
+    assert_eq!(roles(&sim), Vec::<String>::new());
+    let why = sim.sidecars[0].machine.why_not_eligible(&"c".into()).expect("it can't be promoted");
+    assert!(why.contains("empty it (FLUSHALL) if it may be"), "{why}");
+    assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy), "the store does not mind");
+    sim.command("c", &Command::Flush);
+    sim.run_for(MS * 3000);
+    assert_eq!(roles(&sim), ["c: demote to a"]);
+    assert_eq!(sim.cluster.server("c").keys(), sim.cluster.server("a").keys());
+}
+
+#[test]
+fn a_second_primary_of_the_same_data_is_made_a_mirror_again() {
+    let mut sim = serving();
+    sim.command("b", &Command::Promote);
+    forget(&mut sim);
+    sim.run_for(MS * 3000);
+    assert_eq!(trace(&sim), ["b: demote to a", "b: disconnect"], "within seconds");
+}
+
+#[test]
+fn roles_that_somebody_else_has_changed_are_followed() {
+    let mut sim = serving();
+    forget(&mut sim);
+    for id in ["a", "c"] {
+        sim.command(id, &Command::Demote("b".into()));
+    }
+    sim.command("b", &Command::Promote);
+    sim.run_for(MS * 5000);
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::Healthy), "{}", reason(&sim));
+    assert_eq!(roles(&sim), Vec::<String>::new());
+    assert_eq!(sim.cluster.server("b").marker(), Some(Epoch(2)));
+}
+
+#[test]
+fn the_marker_is_written_again_after_flushall() {
+    let mut sim = serving();
+    forget(&mut sim);
+    sim.command("a", &Command::Flush);
+    sim.run_for(MS * 4000);
+    assert_eq!(trace(&sim), ["a: mark 1"]);
+    assert_eq!(sim.cluster.server("c").marker(), Some(Epoch(1)));
+    let owner = sim.cluster.observe(0, sim.now).owner.expect("the owner record is renewed as well");
+    assert_eq!(owner.instance.as_str(), "one");
+    assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy));
+}
+
+#[test]
+fn a_failover_waits_for_a_disk_that_cant_be_written() {
+    let mut sim = serving();
+    sim.sidecars[0].disk.fault = DiskFault::Full;
+    sim.kill("a");
+    sim.run_for(MS * 4000);
+    assert!(!sim.serves(0));
+    assert!(reason(&sim).starts_with("the registry can't be written"), "{}", reason(&sim));
+    sim.sidecars[0].disk.fault = DiskFault::None;
+    assert!(sim.run_until(MS * 1000, |sim| sim.serves(0)), "{}", reason(&sim));
+    assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver));
+}
+
+#[test]
+fn a_promotion_that_fails_is_tried_again_with_new_looks() {
+    let rows: [(&str, Given); 4] = [
+        ("refused", |sim| sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::Refuse, 2)),
+        ("lost", |sim| sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::Lose, 1)),
+        ("unknown", |sim| sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::LoseAnswer, 1)),
+        ("no writes at first", |sim| sim.cluster.server("b").writable = false),
+    ];
+    for (name, given) in rows {
+        let mut sim = serving();
+        sim.kill("c");
+        given(&mut sim);
+        sim.run_for(MS * 2500);
+        forget(&mut sim);
+        sim.kill("a");
+        sim.run_for(MS * 2500);
+        sim.cluster.server("b").writable = true;
+        assert!(sim.run_until(MS * 4000, |sim| sim.serves(0)), "{name}: {}", reason(&sim));
+        assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver), "{name}");
+    }
+}
+
+#[test]
+fn a_failover_can_be_followed_by_another() {
+    let mut sim = serving();
+    sim.kill("a");
+    sim.run_for(MS * 4000);
+    assert_eq!(standing(&sim).0, "b");
+    sim.kill("b");
+    sim.run_for(MS * 4000);
+    assert_eq!(standing(&sim), serves("c", 3, StoreState::FailedOver), "{}", reason(&sim));
+    sim.restart("a");
+    sim.restart("b");
+    sim.run_for(MS * 6000);
+    assert_eq!(standing(&sim), serves("c", 3, StoreState::Healthy), "{}", reason(&sim));
+    let record = sim.sidecars[0].disk.record.clone().expect("it serves");
+    assert_eq!((record.cause, record.previous), (Cause::Failover, Some("b".into())));
+    assert!(states(&sim).iter().any(|state| is_served(*state)));
+}
