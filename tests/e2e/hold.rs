@@ -96,14 +96,17 @@ async fn a_fence_declares_outstanding_writes_in_doubt_and_their_late_replies_are
     assert_eq!(read.await.expect("ends").expect("the read goes again"), "new");
     old.signal("-CONT");
     let late = async {
-        let mut late = 0;
+        let (mut late, mut timeouts) = (0, 0);
         while late < 2 {
             if let Some(foretoken_types::Report::Sample(sample)) = path.reports.recv().await {
                 late += sample.late_replies;
+                timeouts += sample.timeouts;
             }
         }
+        timeouts
     };
-    tokio::time::timeout(Duration::from_secs(5), late).await.expect("the late replies are counted");
+    let late = tokio::time::timeout(Duration::from_secs(5), late).await;
+    assert_eq!(late.expect("the late replies are counted"), 2, "each was given up before");
     let executed: i64 = redis::cmd("GET").arg("k").query(&mut old.connection()).expect("reads");
     assert_eq!(executed, 2, "the old primary did execute it");
     let _: i64 = writer.incr("k", 1).await.expect("the session goes on");

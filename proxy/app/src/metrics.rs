@@ -1,38 +1,44 @@
 //! What the control loop exports. `docs/metrics.md` lists it; a test holds the two together.
 
+use foretoken_admin::model::StoreStatus;
 use foretoken_failover::{Change, ChangeKind, Outcome};
 use foretoken_types::{Posture, StoreId, StoreState};
-use metrics::{Counter, Gauge, Unit};
+use metrics::{Counter, Gauge, Histogram, Unit};
 
 /// Tells the recorder names, units and meanings.
 pub(crate) fn describe() {
-    metrics::describe_gauge!("foretoken_failover_epoch", Unit::Count, "the epoch in force");
-    metrics::describe_gauge!(
-        "foretoken_failover_state",
-        Unit::Count,
-        "1 for the state that the store is in, 0 for every other one"
-    );
+    let gauges = [
+        ("foretoken_failover_epoch", "the epoch in force; it grows with each change of primary"),
+        ("foretoken_failover_state", "1 for the state that the store is in, 0 for every other one"),
+        ("foretoken_failover_ready", "1 when the store serves traffic now, 0 when not"),
+        (
+            "foretoken_failover_automatic",
+            "1 when a mirror would be promoted without an order if the primary died now, 0 when not",
+        ),
+    ];
+    for (name, help) in gauges {
+        metrics::describe_gauge!(name, Unit::Count, help);
+    }
     metrics::describe_counter!(
         "foretoken_failover_switchovers_total",
         Unit::Count,
-        "planned switchovers by outcome"
+        "planned changes of primary by outcome: done, aborted or refused"
     );
     metrics::describe_counter!(
         "foretoken_failover_failovers_total",
         Unit::Count,
-        "reactive failovers by outcome"
+        "changes of primary after it was down, by outcome: done, aborted or refused"
     );
     metrics::describe_histogram!(
         "foretoken_failover_hold_duration_seconds",
         Unit::Seconds,
-        "how long requests were held by a change of primary"
+        "how long a change of primary held requests"
     );
     metrics::describe_counter!(
         "foretoken_failover_lost_bytes_total",
         Unit::Bytes,
         "bytes of the change stream that an old primary had and the new one never got"
     );
-    metrics::describe_gauge!("foretoken_build_info", Unit::Count, "1, with the version as a label");
 }
 
 const STATES: [StoreState; 7] = [
@@ -45,25 +51,44 @@ const STATES: [StoreState; 7] = [
     StoreState::Recovering,
 ];
 
-/// Handles of one store.
+const OUTCOMES: [(Outcome, &str); 3] =
+    [(Outcome::Done, "done"), (Outcome::Aborted, "aborted"), (Outcome::Refused, "refused")];
+
+/// Handles of one store. All are taken at the start, so that each is exported before it first counts.
 pub(crate) struct ControlMetrics {
-    store: StoreId,
     epoch: Gauge,
     states: Vec<(StoreState, Gauge)>,
+    ready: Gauge,
+    automatic: Gauge,
+    switchovers: Vec<(Outcome, Counter)>,
+    failovers: Vec<(Outcome, Counter)>,
+    held: Histogram,
     lost: Counter,
 }
 
 impl ControlMetrics {
     pub(crate) fn new(store: &StoreId) -> Self {
+        let store = [("store", store.to_string())];
         let state = |state: StoreState| {
-            let gauge = metrics::gauge!("foretoken_failover_state", "store" => store.to_string(), "state" => state.as_str());
-            (state, gauge)
+            let [(key, store)] = store.clone();
+            (state, metrics::gauge!("foretoken_failover_state", key => store, "state" => state.as_str()))
+        };
+        let changes = |name: &'static str| -> Vec<(Outcome, Counter)> {
+            let counter = |(outcome, word): (Outcome, &'static str)| {
+                let [(key, store)] = store.clone();
+                (outcome, metrics::counter!(name, key => store, "outcome" => word))
+            };
+            OUTCOMES.into_iter().map(counter).collect()
         };
         Self {
-            store: store.clone(),
-            epoch: metrics::gauge!("foretoken_failover_epoch", "store" => store.to_string()),
+            epoch: metrics::gauge!("foretoken_failover_epoch", &store),
             states: STATES.into_iter().map(state).collect(),
-            lost: metrics::counter!("foretoken_failover_lost_bytes_total", "store" => store.to_string()),
+            ready: metrics::gauge!("foretoken_failover_ready", &store),
+            automatic: metrics::gauge!("foretoken_failover_automatic", &store),
+            switchovers: changes("foretoken_failover_switchovers_total"),
+            failovers: changes("foretoken_failover_failovers_total"),
+            held: metrics::histogram!("foretoken_failover_hold_duration_seconds", &store),
+            lost: metrics::counter!("foretoken_failover_lost_bytes_total", &store),
         }
     }
 
@@ -71,8 +96,14 @@ impl ControlMetrics {
     pub(crate) fn posture(&self, posture: &Posture) {
         self.epoch.set(posture.epoch.0 as f64);
         for (state, gauge) in &self.states {
-            gauge.set(if *state == posture.state { 1.0 } else { 0.0 });
+            gauge.set(f64::from(u8::from(*state == posture.state)));
         }
+    }
+
+    /// What `status` says as well.
+    pub(crate) fn status(&self, status: &StoreStatus) {
+        self.ready.set(f64::from(u8::from(status.ready)));
+        self.automatic.set(f64::from(u8::from(status.automatic_failover)));
     }
 
     pub(crate) fn lost(&self, bytes: u64) {
@@ -80,24 +111,15 @@ impl ControlMetrics {
     }
 
     pub(crate) fn changed(&self, change: &Change) {
-        let outcome = match change.outcome {
-            Outcome::Done => "done",
-            Outcome::Aborted => "aborted",
-            Outcome::Refused => "refused",
+        let counters = match change.kind {
+            ChangeKind::Switchover => &self.switchovers,
+            ChangeKind::Failover => &self.failovers,
         };
-        let store = self.store.to_string();
-        match change.kind {
-            ChangeKind::Switchover => {
-                metrics::counter!("foretoken_failover_switchovers_total", "store" => store.clone(), "outcome" => outcome)
-            }
-            ChangeKind::Failover => {
-                metrics::counter!("foretoken_failover_failovers_total", "store" => store.clone(), "outcome" => outcome)
-            }
+        if let Some((_, counter)) = counters.iter().find(|(outcome, _)| *outcome == change.outcome) {
+            counter.increment(1);
         }
-        .increment(1);
         if let Some(held) = change.held_for {
-            metrics::histogram!("foretoken_failover_hold_duration_seconds", "store" => store)
-                .record(held.as_secs_f64());
+            self.held.record(held.as_secs_f64());
         }
     }
 }

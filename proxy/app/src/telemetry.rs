@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use foretoken_types::LATENCY_BOUNDS_US;
+use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -112,7 +113,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
         return Ok(handle.clone());
     }
     let handle = recorder()?.install_recorder()?;
-    metrics::describe_gauge!("foretoken_build_info", "1; the labels say which build this is");
+    metrics::describe_gauge!("foretoken_build_info", Unit::Count, "1; the labels say which build this is");
     let build = Build::this();
     metrics::gauge!("foretoken_build_info", "version" => build.version, "commit" => build.commit).set(1.0);
     *installed = Some(handle.clone());

@@ -1,4 +1,4 @@
-//! What is exported of health. `docs/metrics.md` lists it; labels are `store` and `endpoint` only.
+//! What is exported of health. `docs/metrics.md` lists it.
 
 use std::time::Duration;
 
@@ -10,40 +10,64 @@ use crate::{Figures, HostFigures, Verdict};
 /// Tells the recorder names, units and meanings.
 pub fn describe() {
     let gauges = [
-        ("foretoken_health_verdict", Unit::Count, "0 up, 1 suspect, 2 down"),
-        ("foretoken_health_answers_per_second", Unit::CountPerSecond, "replies of live traffic, over 10 s"),
+        (
+            "foretoken_health_verdict",
+            Unit::Count,
+            "what is thought of the endpoint: 0 up, 1 suspect, 2 down; NaN before the first look",
+        ),
+        (
+            "foretoken_health_answers_per_second",
+            Unit::CountPerSecond,
+            "requests of live traffic that the endpoint answers each second, over the last 10 s",
+        ),
         (
             "foretoken_health_latency_p50_seconds",
             Unit::Seconds,
-            "median time to the first byte of a reply, over 10 s",
+            "median time to the first byte of a reply, over the last 10 s; NaN without traffic",
         ),
-        ("foretoken_health_latency_p99_seconds", Unit::Seconds, "99th percentile of the same"),
+        (
+            "foretoken_health_latency_p99_seconds",
+            Unit::Seconds,
+            "99th percentile of the time to the first byte of a reply, over the last 10 s; NaN without traffic",
+        ),
         (
             "foretoken_health_unavailable_ratio",
             Unit::Count,
-            "share of replies that say the store is unavailable, over 10 s",
+            "share of replies that say the endpoint is unavailable, over the last 10 s; from 0 to 1",
         ),
         (
             "foretoken_health_grey_ratio",
             Unit::Count,
-            "share of replies that say it serves with limits, over 10 s",
+            "share of replies that say the endpoint serves with limits, over the last 10 s; from 0 to 1",
         ),
-        ("foretoken_health_unanswered_seconds", Unit::Seconds, "age of the oldest request outstanding"),
+        (
+            "foretoken_health_unanswered_seconds",
+            Unit::Seconds,
+            "age of the oldest request that the endpoint has not answered; 0 when there is none",
+        ),
         ("foretoken_health_probe_seconds", Unit::Seconds, "duration of the last look at the endpoint"),
-        ("foretoken_health_memory_used_bytes", Unit::Bytes, "memory that the store uses"),
-        ("foretoken_health_memory_limit_bytes", Unit::Bytes, "limit set for it"),
-        ("foretoken_health_clients", Unit::Count, "clients connected to the store"),
-        ("foretoken_health_clients_limit", Unit::Count, "most clients that it accepts"),
+        ("foretoken_health_memory_used_bytes", Unit::Bytes, "memory that the endpoint uses"),
+        (
+            "foretoken_health_memory_limit_bytes",
+            Unit::Bytes,
+            "most memory that the endpoint may use; absent when no limit is set",
+        ),
+        ("foretoken_health_clients", Unit::Count, "clients connected to the endpoint, whoever they are"),
+        ("foretoken_health_clients_limit", Unit::Count, "most clients that the endpoint accepts"),
         (
             "foretoken_health_host_memory_available_bytes",
             Unit::Bytes,
-            "memory that programs on the store's machine could still get",
+            "memory that programs on the endpoint's machine could still get; absent when not known",
         ),
-        ("foretoken_health_host_load1", Unit::Count, "load average of the store's machine, over a minute"),
+        (
+            "foretoken_health_host_load1",
+            Unit::Count,
+            "load average of the endpoint's machine, over a minute; absent when not known",
+        ),
         (
             "foretoken_health_host_disk_available_bytes",
             Unit::Bytes,
-            "room on the fullest disk of the store's machine",
+            "room on the fullest disk of the endpoint's machine; absent without node_exporter",
         ),
     ];
     for (name, unit, help) in gauges {
@@ -53,7 +77,7 @@ pub fn describe() {
     describe_counter!(
         "foretoken_health_probe_failures_total",
         Unit::Count,
-        "looks that ended with a failure"
+        "looks at the endpoint that failed, by failure: refused, timeout, not_serving, credentials or other"
     );
 }
 
@@ -68,7 +92,7 @@ pub struct EndpointMetrics {
     unanswered: Gauge,
     probe: Gauge,
     probes: Counter,
-    probe_failures: Counter,
+    probe_failures: Vec<(Failure, Counter)>,
     store: StoreId,
     endpoint: EndpointId,
 }
@@ -99,8 +123,19 @@ impl EndpointMetrics {
     #[must_use]
     pub fn new(store: &StoreId, endpoint: &EndpointId) -> Self {
         let labels = [("store", store.to_string()), ("endpoint", endpoint.to_string())];
+        let failures = |failure: Failure| {
+            let counter = metrics::counter!(
+                "foretoken_health_probe_failures_total",
+                "store" => store.to_string(),
+                "endpoint" => endpoint.to_string(),
+                "failure" => failure.as_str()
+            );
+            (failure, counter)
+        };
+        let verdict = metrics::gauge!("foretoken_health_verdict", &labels);
+        verdict.set(f64::NAN);
         Self {
-            verdict: metrics::gauge!("foretoken_health_verdict", &labels),
+            verdict,
             rate: metrics::gauge!("foretoken_health_answers_per_second", &labels),
             latency_p50: metrics::gauge!("foretoken_health_latency_p50_seconds", &labels),
             latency_p99: metrics::gauge!("foretoken_health_latency_p99_seconds", &labels),
@@ -109,21 +144,22 @@ impl EndpointMetrics {
             unanswered: metrics::gauge!("foretoken_health_unanswered_seconds", &labels),
             probe: metrics::gauge!("foretoken_health_probe_seconds", &labels),
             probes: metrics::counter!("foretoken_health_probes_total", &labels),
-            probe_failures: metrics::counter!("foretoken_health_probe_failures_total", &labels),
+            probe_failures: Failure::ALL.into_iter().map(failures).collect(),
             store: store.clone(),
             endpoint: endpoint.clone(),
         }
     }
 
-    /// Exports the window of live traffic. Without replies in it the latencies are 0.
+    /// Exports the window of live traffic. Without replies in it the latencies are NaN and not 0, which would be the best
+    /// news of all.
     pub fn window(&self, figures: &Figures) {
-        let seconds = |duration: Option<Duration>| duration.unwrap_or_default().as_secs_f64();
+        let seconds = |duration: Option<Duration>| duration.map_or(f64::NAN, |known| known.as_secs_f64());
         self.rate.set(figures.rate);
         self.latency_p50.set(seconds(figures.latency_p50));
         self.latency_p99.set(seconds(figures.latency_p99));
         self.unavailable_ratio.set(figures.error_ratio[0]);
         self.grey_ratio.set(figures.error_ratio[1]);
-        self.unanswered.set(seconds(figures.oldest_unanswered));
+        self.unanswered.set(figures.oldest_unanswered.unwrap_or_default().as_secs_f64());
     }
 
     /// Exports the verdict.
@@ -139,8 +175,8 @@ impl EndpointMetrics {
     pub fn looked(&self, failure: Option<Failure>, latency: Duration) {
         self.probes.increment(1);
         self.probe.set(latency.as_secs_f64());
-        if failure.is_some() {
-            self.probe_failures.increment(1);
+        if let Some((_, counter)) = self.probe_failures.iter().find(|(known, _)| Some(*known) == failure) {
+            counter.increment(1);
         }
     }
 

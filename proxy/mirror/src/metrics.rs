@@ -10,12 +10,17 @@ pub fn describe() {
     metrics::describe_gauge!(
         "foretoken_mirror_lag_bytes",
         Unit::Bytes,
-        "bytes of the change stream that the mirror has not received; NaN when not known"
+        "bytes of the change stream that the mirror has not received; NaN for the primary and when not known"
     );
     metrics::describe_gauge!(
         "foretoken_mirror_lag_seconds",
         Unit::Seconds,
-        "age of the mirror's data, at most; grows while the primary is down; NaN when not known"
+        "age of the mirror's data, at most; grows while the primary is down; NaN for the primary and when not known"
+    );
+    metrics::describe_gauge!(
+        "foretoken_mirror_can_take_over",
+        Unit::Count,
+        "1 when the mirror could be promoted now, 0 when not; `foretoken status` says why"
     );
 }
 
@@ -23,6 +28,7 @@ pub fn describe() {
 pub struct MirrorMetrics {
     bytes: Gauge,
     seconds: Gauge,
+    can_take_over: Gauge,
 }
 
 impl std::fmt::Debug for MirrorMetrics {
@@ -39,6 +45,7 @@ impl MirrorMetrics {
         Self {
             bytes: metrics::gauge!("foretoken_mirror_lag_bytes", &labels),
             seconds: metrics::gauge!("foretoken_mirror_lag_seconds", &labels),
+            can_take_over: metrics::gauge!("foretoken_mirror_can_take_over", &labels),
         }
     }
 
@@ -47,5 +54,10 @@ impl MirrorMetrics {
     pub fn lag(&self, lag: Option<Lag>) {
         self.bytes.set(lag.map_or(f64::NAN, |lag| lag.bytes as f64));
         self.seconds.set(lag.and_then(|lag| lag.time).map_or(f64::NAN, |time| time.as_secs_f64()));
+    }
+
+    /// Exports whether it could be promoted now.
+    pub fn can_take_over(&self, can: bool) {
+        self.can_take_over.set(f64::from(u8::from(can)));
     }
 }

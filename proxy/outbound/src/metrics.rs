@@ -9,62 +9,62 @@ use metrics::{Counter, Gauge, Histogram, Unit};
 
 /// Tells the recorder names, units and meanings.
 pub fn describe() {
-    metrics::describe_counter!(
-        "foretoken_outbound_requests_total",
-        Unit::Count,
-        "requests by how they ended: done, not_executed, in_doubt; the three add up to all"
-    );
+    let counters = [
+        (
+            "foretoken_outbound_requests_total",
+            "requests by how they ended: done, not_executed or in_doubt; the three add up to all",
+        ),
+        ("foretoken_outbound_faults_total", "batches that did not end with the store's reply, by kind"),
+        ("foretoken_outbound_answers_total", "requests that the endpoint answered, with errors or without"),
+        (
+            "foretoken_outbound_errors_total",
+            "error replies of the endpoint by class: unavailable, grey, routing, application or credentials",
+        ),
+        (
+            "foretoken_outbound_connect_failures_total",
+            "connections to the endpoint that could not be made: refused, not in time, or without TLS",
+        ),
+        (
+            "foretoken_outbound_resets_total",
+            "connections to the endpoint that were lost with requests outstanding",
+        ),
+        (
+            "foretoken_outbound_timeouts_total",
+            "requests sent to the endpoint and given up without a reply, because it was given up as primary",
+        ),
+        (
+            "foretoken_outbound_late_replies_total",
+            "replies of the endpoint that came after it was given up as primary, and were dropped",
+        ),
+    ];
+    for (name, help) in counters {
+        metrics::describe_counter!(name, Unit::Count, help);
+    }
     metrics::describe_histogram!(
         "foretoken_outbound_request_duration_seconds",
         Unit::Seconds,
-        "what the application felt: from the request's arrival to its reply, the time held included"
+        "what the application felt, per request: from its arrival to its reply, the time held included"
     );
-    metrics::describe_counter!(
-        "foretoken_outbound_faults_total",
+    metrics::describe_histogram!(
+        "foretoken_outbound_first_byte_seconds",
+        Unit::Seconds,
+        "what the endpoint took, per request: from sending it to the first byte of the reply"
+    );
+    metrics::describe_gauge!(
+        "foretoken_outbound_sessions",
         Unit::Count,
-        "batches that did not end with the store's reply, by kind"
+        "clients connected to the store's listeners"
     );
-    metrics::describe_gauge!("foretoken_outbound_sessions", Unit::Count, "clients connected");
     metrics::describe_gauge!("foretoken_outbound_held_requests", Unit::Count, "requests that wait in a hold");
     metrics::describe_gauge!(
         "foretoken_outbound_held_bytes",
         Unit::Bytes,
         "bytes of requests that wait in a hold"
     );
-    metrics::describe_counter!(
-        "foretoken_outbound_answers_total",
-        Unit::Count,
-        "requests that the endpoint answered"
-    );
-    metrics::describe_histogram!(
-        "foretoken_outbound_first_byte_seconds",
-        Unit::Seconds,
-        "what the store took: from sending a batch to the first byte of its reply"
-    );
-    metrics::describe_counter!(
-        "foretoken_outbound_errors_total",
-        Unit::Count,
-        "error replies by class: unavailable, grey, routing, application, credentials"
-    );
-    metrics::describe_counter!(
-        "foretoken_outbound_connect_failures_total",
-        Unit::Count,
-        "connections to the endpoint that could not be made"
-    );
-    metrics::describe_counter!(
-        "foretoken_outbound_resets_total",
-        Unit::Count,
-        "connections to the endpoint lost with requests outstanding"
-    );
-    metrics::describe_counter!(
-        "foretoken_outbound_late_replies_total",
-        Unit::Count,
-        "replies that came after their epoch had ended, and were dropped"
-    );
     metrics::describe_gauge!(
         "foretoken_outbound_in_flight",
         Unit::Count,
-        "requests sent and not yet answered"
+        "requests sent to the endpoint and not yet answered"
     );
 }
 
@@ -147,6 +147,7 @@ pub(crate) struct EndpointHandles {
     errors: Vec<Counter>,
     connect_failures: Counter,
     resets: Counter,
+    timeouts: Counter,
     late_replies: Counter,
     in_flight: Level,
 }
@@ -170,6 +171,7 @@ impl EndpointHandles {
                 .collect(),
             connect_failures: metrics::counter!("foretoken_outbound_connect_failures_total", &labels),
             resets: metrics::counter!("foretoken_outbound_resets_total", &labels),
+            timeouts: metrics::counter!("foretoken_outbound_timeouts_total", &labels),
             late_replies: metrics::counter!("foretoken_outbound_late_replies_total", &labels),
             in_flight: Level::new(metrics::gauge!("foretoken_outbound_in_flight", &labels)),
         }
@@ -183,6 +185,7 @@ impl EndpointHandles {
         }
         self.connect_failures.increment(sample.connect_failures);
         self.resets.increment(sample.resets);
+        self.timeouts.increment(sample.timeouts);
         self.late_replies.increment(sample.late_replies);
         self.in_flight.set(sample.in_flight);
     }

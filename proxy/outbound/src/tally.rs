@@ -180,6 +180,10 @@ impl Meter for EndpointTally {
         self.sample.borrow_mut().resets += 1;
     }
 
+    fn timed_out(&self, count: u32) {
+        self.sample.borrow_mut().timeouts += u64::from(count);
+    }
+
     fn late(&self, count: u32) {
         self.sample.borrow_mut().late_replies += u64::from(count);
     }

@@ -149,6 +149,8 @@ pub trait Meter {
     fn error(&self, class: ErrorClass);
     /// The connection was lost with requests outstanding.
     fn reset(&self);
+    /// `count` requests were given up without a reply, because the server was given up as primary.
+    fn timed_out(&self, count: u32);
     /// `count` replies came after their epoch had ended and were dropped.
     fn late(&self, count: u32);
     /// The present instant, for the two calls below.

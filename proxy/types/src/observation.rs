@@ -103,3 +103,21 @@ pub enum Failure {
     /// Anything else that keeps us from knowing (name resolution, TLS, malformed reply).
     Other,
 }
+
+impl Failure {
+    /// Every failure.
+    pub const ALL: [Self; 5] =
+        [Self::Refused, Self::Timeout, Self::NotServing, Self::Credentials, Self::Other];
+
+    /// The label in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::NotServing => "not_serving",
+            Self::Credentials => "credentials",
+            Self::Other => "other",
+        }
+    }
+}

@@ -145,6 +145,8 @@ pub struct Sample {
     pub connect_failures: u64,
     /// Connections lost with requests outstanding.
     pub resets: u64,
+    /// Requests that were given up without a reply, because the endpoint was given up as primary.
+    pub timeouts: u64,
     /// Replies that came after their epoch or lease had ended, and were dropped.
     pub late_replies: u64,
     /// Requests outstanding at the end of the interval.
@@ -165,6 +167,7 @@ impl Sample {
             errors: [0; ErrorClass::ALL.len()],
             connect_failures: 0,
             resets: 0,
+            timeouts: 0,
             late_replies: 0,
             in_flight: 0,
             oldest_unanswered: None,

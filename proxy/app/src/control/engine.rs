@@ -449,10 +449,16 @@ impl Engine {
             at.metrics.window(&figures);
             at.metrics.capacity(&at.capacity);
             at.metrics.host(&at.host);
-            at.lag.lag(self.tracker.lag(&at.id, now));
         }
         self.metrics.posture(self.machine.posture());
         let status = status::status(self, now);
+        self.metrics.status(&status);
+        for (at, shown) in self.endpoints.iter().zip(&status.endpoints) {
+            // When the primary was last seen as a mirror says nothing of it now.
+            let is_primary = status.primary.as_ref() == Some(&at.id);
+            at.lag.lag(if is_primary { None } else { self.tracker.lag(&at.id, now) });
+            at.lag.can_take_over(shown.eligible_for_promotion);
+        }
         self.status.send_replace(Arc::new(status));
         let waiting: Vec<_> = self.waiting.extract_if(|_, answer| answer.is_closed()).collect();
         drop(waiting);

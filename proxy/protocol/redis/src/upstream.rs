@@ -250,6 +250,9 @@ impl Upstream for RedisUpstream {
         connection.out.borrow_mut().clear();
         for slot in slots.iter_mut() {
             if !(slot.blocking && how == Retire::Planned) {
+                if how == Retire::Fence && !slot.blocking && slot.waiting.is_some() {
+                    connection.meter.timed_out(slot.left);
+                }
                 slot.fail(Fault::unknown(FaultKind::EpochMoved), &*connection.meter);
             }
         }
