@@ -46,6 +46,12 @@ impl Faults {
         Self { origin: origin.to_owned(), listed: vec![fault], unlisted: 0 }
     }
 
+    /// The same without lines, for a text that nobody has written.
+    pub(crate) fn without_lines(mut self) -> Self {
+        self.listed.iter_mut().for_each(|fault| fault.line = None);
+        self
+    }
+
     /// Each of them; the first 100 when there are more.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.listed.iter()

@@ -77,7 +77,7 @@ impl Config {
     /// The configuration of a first try over one store called `redis`.
     ///
     /// # Errors
-    /// As [`Config::parse`]; lines are those of the text that the arguments amount to, so they are left out.
+    /// As [`Config::parse`], without lines: nobody has written the text that the arguments amount to.
     pub fn quick(quick: &Quick) -> Result<Self, Faults> {
         use std::fmt::Write as _;
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
@@ -105,7 +105,7 @@ impl Config {
                 quoted(url)
             ));
         }
-        Self::parse(&text, "arguments")
+        Self::parse(&text, "arguments").map_err(Faults::without_lines)
     }
 
     /// The text of a file that reads back as this configuration.

@@ -57,6 +57,13 @@ fn a_configuration_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn faults_of_arguments_have_no_lines() {
+    let quick = Quick { listen: "nowhere".to_owned(), primary: "redis://h:1".to_owned(), ..Quick::default() };
+    let told = Config::quick(&quick).expect_err("that is no address").to_string();
+    assert!(told.starts_with("arguments: store.redis.listen: "), "{told}");
+}
+
+#[test]
 fn relative_paths_count_from_the_directory_of_the_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let bare = "[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\"]\n\

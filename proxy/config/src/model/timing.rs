@@ -24,10 +24,6 @@ section! {
         /// Too low: a link that is merely idle is taken for slow. Too high: as for lag_bytes_max.
         /// Default 1s: how often a Redis mirror reports what it has.
         live lag_max: Duration = default("1s") in "100ms" to "60s";
-        /// Least time between two switchovers that nobody ordered. Orders and failovers don't wait for it.
-        /// Too low: the role goes back and forth between two servers in trouble. Too high: a real need waits.
-        /// Default 10min: longer than a mirror takes to be whole again, shorter than an operator needs to come.
-        live cooldown: Duration = default("10min") in "0s" to "24h";
         /// How long the old primary itself pauses writes (CLIENT PAUSE), for clients that bypass us; it ends by itself
         /// should we die meanwhile. Must be above hold_deadline, or writes slip in between pause and demotion.
         /// Too high: after a crash of ours in that moment, writers wait that long.
