@@ -1,0 +1,81 @@
+//! `foretoken check` with real servers.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use tempfile::TempDir;
+use tokio::time::{Duration, Instant};
+
+use super::{config, dead_port, err, foretoken, out, status};
+use crate::support::servers::RedisServer;
+
+const LOG: [&str; 2] = ["--appendonly", "yes"];
+
+#[test]
+fn a_pair_with_a_log_is_manageable() {
+    let a = RedisServer::start(&LOG);
+    let b = RedisServer::start(&[LOG[0], LOG[1], "--replicaof", "127.0.0.1", &a.port.to_string()]);
+    let dir = TempDir::new().expect("a directory");
+    let file = config(dir.path(), &[a.port, b.port], "");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let told = loop {
+        let output = foretoken(&["check", "--config", &file]);
+        assert_eq!(status(&output), Some(0), "{}{}", out(&output), err(&output));
+        let told = out(&output);
+        // The first copy may be under way.
+        if told.contains("yes   planned switchover") {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+    };
+    assert!(told.contains("yes   automatic failover"), "{told}");
+    assert!(told.lines().any(|line| line == "  this store can be managed"), "{told}");
+    let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut a.connection()).expect("answers");
+    assert!(left.is_empty(), "a check leaves nothing behind: {left:?}");
+}
+
+#[test]
+fn an_empty_server_becomes_a_mirror_and_one_with_data_of_its_own_does_not() {
+    let (a, b) = (RedisServer::start(&LOG), RedisServer::start(&LOG));
+    let dir = TempDir::new().expect("a directory");
+    let file = config(dir.path(), &[a.port, b.port], "");
+    let told = foretoken(&["check", "--config", &file]);
+    assert_eq!(status(&told), Some(0), "{}", out(&told));
+    assert!(out(&told).contains("b copies nobody yet, and is empty"), "{}", out(&told));
+    let () = redis::cmd("SET").arg("mine").arg(1).query(&mut b.connection()).expect("writes");
+    let told = foretoken(&["check", "--config", &file]);
+    assert!(out(&told).contains("has 1 key(s) of its own, which are not overwritten"), "{}", out(&told));
+}
+
+#[test]
+fn what_keeps_a_store_from_being_managed_is_told_with_status_1() {
+    let (with, without) = (RedisServer::start(&LOG), RedisServer::start(&[]));
+    let mirror = RedisServer::start(&[LOG[0], LOG[1], "--replicaof", "127.0.0.1", &with.port.to_string()]);
+    let locked = RedisServer::start(&[LOG[0], LOG[1], "--requirepass", "right"]);
+    let dir = TempDir::new().expect("a directory");
+    let password = dir.path().join("redis.password");
+    std::fs::write(&password, "wrong\n").expect("a directory of ours");
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("a file of ours");
+    let (nobody, _held) = dead_port();
+    let control = "[store.control]\npassword_file = \"redis.password\"\n";
+    for (ports, more, expected) in [
+        (&[without.port][..], "", "BLOCK persistence              none"),
+        (&[with.port, nobody], "", "nobody listens there"),
+        (&[nobody, mirror.port], "", "the primary is not known: it may be a"),
+        (&[locked.port], "", "the server asks for a password and none is configured"),
+        (&[locked.port], control, "WRONGPASS"),
+    ] {
+        let output = foretoken(&["check", "--config", &config(dir.path(), ports, more)]);
+        let told = out(&output);
+        assert_eq!(status(&output), Some(1), "{expected}:\n{told}{}", err(&output));
+        assert!(told.contains(expected), "{expected} in\n{told}");
+        assert!(told.contains("this store is not ready to be managed:"), "{told}");
+        assert!(!told.contains("wrong\n"), "a secret is never shown:\n{told}");
+    }
+    std::fs::write(&password, "right\n").expect("a file of ours");
+    let output = foretoken(&["check", "--config", &config(dir.path(), &[locked.port], control)]);
+    assert_eq!(status(&output), Some(0), "{}{}", out(&output), err(&output));
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o644)).expect("a file of ours");
+    let output = foretoken(&["check", "--config", &config(dir.path(), &[locked.port], control)]);
+    assert_eq!(status(&output), Some(64), "{}", out(&output));
+    assert!(err(&output).contains("redis.password has mode 0644"), "{}", err(&output));
+}

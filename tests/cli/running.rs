@@ -1,0 +1,157 @@
+//! A running sidecar, asked by the program itself.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{Duration, Instant};
+
+use super::{config, err, foretoken, out, program, status};
+use crate::support::servers::RedisServer;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOG: [&str; 2] = ["--appendonly", "yes"];
+
+/// `foretoken run`, ended with its owner.
+struct Sidecar {
+    child: Child,
+    file: String,
+}
+
+impl Sidecar {
+    fn start(file: String) -> Self {
+        let child = program(&["run", "--config", &file])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it was built");
+        Self { child, file }
+    }
+
+    /// Asks until the answer satisfies `is`.
+    fn wait(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = foretoken(&["status", "--json", "--config", &self.file]);
+            let stores = match status(&output) {
+                Some(0) => serde_json::from_slice::<Value>(&output.stdout).expect("status --json is JSON"),
+                other => {
+                    // Only the time before it listens.
+                    assert_eq!(other, Some(69), "{}", err(&output));
+                    Value::Null
+                }
+            };
+            if is(&stores) {
+                return stores;
+            }
+            let ended = self.child.try_wait().expect("a child of ours");
+            assert!(ended.is_none(), "the sidecar has ended: {ended:?}");
+            assert!(Instant::now() < deadline, "{what}: {stores:#}");
+        }
+    }
+
+    /// Sends it SIGTERM, and tells how it ended.
+    fn end(mut self) -> Option<i32> {
+        let sent = std::process::Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|sent| sent.success()));
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(ended) = self.child.try_wait().expect("a child of ours") {
+                return ended.code();
+            }
+            std::thread::yield_now();
+        }
+        panic!("it does not end");
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn two(dir: &Path) -> (Sidecar, [RedisServer; 2]) {
+    let servers = [RedisServer::start(&LOG), RedisServer::start(&LOG)];
+    let mut sidecar = Sidecar::start(config(dir, &[servers[0].port, servers[1].port], ""));
+    sidecar.wait("both servers are whole", |stores| stores[0]["automatic_failover"] == true);
+    (sidecar, servers)
+}
+
+#[test]
+fn status_is_there_for_people_and_for_programs() {
+    let dir = TempDir::new().expect("a directory");
+    let (mut sidecar, _servers) = two(dir.path());
+    let stores = sidecar.wait("it serves", |stores| stores[0]["ready"] == true);
+    assert_eq!(stores.as_array().map(Vec::len), Some(1), "{stores:#}");
+    let store = &stores[0];
+    assert_eq!((&store["store"], &store["primary"]), (&Value::from("cart"), &Value::from("a")), "{store:#}");
+    assert_eq!(store["authority"]["role"], "owner", "{store:#}");
+    let names: Vec<_> = store["endpoints"].as_array().into_iter().flatten().map(|at| &at["name"]).collect();
+    assert_eq!(names, ["a", "b"]);
+
+    let output = foretoken(&["status", "--config", &sidecar.file]);
+    assert_eq!(status(&output), Some(0), "{}", err(&output));
+    let text = out(&output);
+    assert!(text.starts_with("store cart\n") && text.contains("automatic"), "{text}");
+    // The same, named by its socket.
+    let socket = dir.path().join("state/admin.sock").display().to_string();
+    assert_eq!(status(&foretoken(&["status", "--admin", &socket])), Some(0));
+    assert_eq!(sidecar.end(), Some(0), "SIGTERM is no failure");
+    assert_eq!(status(&foretoken(&["status", "--admin", &socket])), Some(69), "it is gone");
+}
+
+#[test]
+fn a_switchover_tells_by_its_status_what_became_of_it() {
+    let dir = TempDir::new().expect("a directory");
+    let (mut sidecar, _servers) = two(dir.path());
+    let file = sidecar.file.clone();
+    let ask = |more: &[&str]| foretoken(&[&["switchover"], more, &["--config", &file]].concat());
+    let json = |output: &std::process::Output| {
+        serde_json::from_slice::<Value>(&output.stdout).expect("switchover --json is JSON")
+    };
+
+    let dry = ask(&["cart", "--dry-run", "--json"]);
+    assert_eq!(status(&dry), Some(0), "{}{}", out(&dry), err(&dry));
+    assert_eq!((&json(&dry)["dry_run"], &json(&dry)["outcome"]), (&Value::from(true), &Value::from("done")));
+    let unchanged = sidecar.wait("it answers", Value::is_array);
+    assert_eq!(unchanged[0]["primary"], "a", "a dry run changes nothing");
+
+    for (arguments, code) in [
+        (&["nosuch"][..], 64),
+        (&["cart", "--to", "nosuch"], 64),
+        // It is the primary already.
+        (&["cart", "--to", "a"], 75),
+    ] {
+        let refused = ask(arguments);
+        assert_eq!(status(&refused), Some(code), "{arguments:?}: {}{}", out(&refused), err(&refused));
+    }
+
+    let done = ask(&["cart", "--to", "b"]);
+    assert_eq!(status(&done), Some(0), "{}{}", out(&done), err(&done));
+    sidecar.wait("b is the primary", |stores| stores[0]["primary"] == "b" && stores[0]["ready"] == true);
+}
+
+#[test]
+fn a_store_without_a_mirror_has_nowhere_to_go() {
+    let dir = TempDir::new().expect("a directory");
+    let server = RedisServer::start(&LOG);
+    let mut sidecar = Sidecar::start(config(dir.path(), &[server.port], ""));
+    sidecar.wait("it serves", |stores| stores[0]["ready"] == true);
+    let refused = foretoken(&["switchover", "cart", "--config", &sidecar.file]);
+    assert_eq!(status(&refused), Some(75), "{}{}", out(&refused), err(&refused));
+}
+
+#[test]
+fn a_sidecar_that_can_not_listen_says_why_with_status_1() {
+    let dir = TempDir::new().expect("a directory");
+    let (server, other) = (RedisServer::start(&LOG), RedisServer::start(&LOG));
+    let state = dir.path().join("state").display().to_string();
+    // A port that is certainly taken.
+    let (listen, primary) = (format!("127.0.0.1:{}", other.port), server.url());
+    let output = foretoken(&["run", "--listen", &listen, "--primary", &primary, "--state-dir", &state]);
+    assert_eq!(status(&output), Some(1), "{}", err(&output));
+    assert!(err(&output).contains(&listen) && err(&output).contains("in use"), "{}", err(&output));
+}
