@@ -13,12 +13,14 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e check advisories bench bench-failover
+.PHONY: help setup build demo test e2e failover unsafe-rules check advisories bench bench-failover
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
 	@echo "make test            everything that must pass before a change goes in"
-	@echo "make e2e             only the tests through the whole program against real servers"
+	@echo "make e2e             only the tests of the data path against real servers"
+	@echo "make failover        only the tests of the whole program: switchovers, crashes, freezes, two sidecars"
+	@echo "make unsafe-rules    the proof that the history checker notices a broken safety rule"
 	@echo "make check           formatting, lints, documentation, licences, arrows between crates"
 	@echo "make advisories      known vulnerabilities of dependencies (cargo-deny, needs the network)"
 	@echo "make bench           the load benches; make bench-failover: how long switchovers and failovers take"
@@ -38,9 +40,18 @@ demo: build
 test: build
 	$(CARGO) test --workspace --doc
 	$(TEST) $(if $(NEXTEST),,--lib --bins --tests)
+	$(MAKE) unsafe-rules
+
+# A build that can switch safety rules off, to prove that the history checker notices when one is broken.
+unsafe-rules: setup
+	$(CARGO) $(if $(NEXTEST),nextest run,test) -p foretoken -p foretoken-failover --features foretoken/unsafe-rules \
+		--test failover --test two_holders $(if $(NEXTEST),-E 'test(unsafe_rules) | binary(two_holders)',unsafe_rules)
 
 e2e: build
 	$(TEST) --test e2e
+
+failover: build
+	$(TEST) --test failover
 
 check: setup
 	$(CARGO) fmt --all --check

@@ -73,8 +73,8 @@ async fn a_sidecar_killed_at_any_moment_of_a_switchover_ends_it_one_way_or_the_o
 
 /// Waits for a time that timers are too coarse for.
 async fn spin(time: Duration) {
-    let until = std::time::Instant::now() + time;
-    while std::time::Instant::now() < until {
+    let until = tokio::time::Instant::now() + time;
+    while tokio::time::Instant::now() < until {
         tokio::task::yield_now().await;
     }
 }

@@ -1,7 +1,7 @@
 //! Servers, the sidecar as a process, and clients with a history.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foretoken_app::client::StoreId;
 use foretoken_app::client::model::{StoreStatus, SwitchoverReport, SwitchoverRequest};
@@ -11,6 +11,7 @@ use foretoken_demo::servers::Server;
 use foretoken_demo::sidecar::{STORE, Setup, Sidecar};
 use foretoken_demo::workload::{Load, Workload, contents};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Far above what anything here takes: reached only when it never comes.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -89,7 +90,7 @@ impl Store {
 
     /// Eight clients at work.
     pub(crate) fn clients(&self) -> Clients {
-        let (began, epoch) = (SystemTime::now(), Instant::now());
+        let (began, epoch) = (foretoken_demo::history::wall_clock(), Instant::now());
         let load = Load {
             url: self.sidecar.url(),
             first: 0,
@@ -139,14 +140,29 @@ impl Clients {
         self.end_with(url, fault, None).await
     }
 
+    /// With the history of the reserve.
     pub(crate) async fn end_with(self, url: &str, fault: Option<Fault>, reserve: Option<Workload>) -> Seen {
-        let mut load = self.workload.load().clone();
-        let mut history = self.workload.finish().await;
+        let mut clients = self.workload.load().clients;
+        let mut more = Vec::new();
         if let Some(reserve) = reserve {
-            load.clients += reserve.load().clients;
-            history.extend(reserve.finish().await);
-            history.sort_by_key(|operation| operation.invoked);
+            clients += reserve.load().clients;
+            more = reserve.finish().await;
         }
+        self.close(url, fault, clients, more).await
+    }
+
+    /// With operations of the test's own.
+    #[cfg(feature = "unsafe-rules")]
+    pub(crate) async fn end_with_also(self, url: &str, more: Vec<Operation>) -> Seen {
+        let clients = self.workload.load().clients;
+        self.close(url, None, clients, more).await
+    }
+
+    async fn close(self, url: &str, fault: Option<Fault>, clients: u16, more: Vec<Operation>) -> Seen {
+        let load = Load { clients, ..self.workload.load().clone() };
+        let mut history = self.workload.finish().await;
+        history.extend(more);
+        history.sort_by_key(|operation| operation.invoked);
         let contents = contents(url, &load).await.expect("can be read");
         let findings = check(&history, &contents, fault);
         Seen { history, findings, contents, began: self.began }

@@ -13,5 +13,10 @@ pub(crate) fn data_path() -> foretoken_outbound::Rules {
 }
 
 pub(crate) fn machine() -> foretoken_failover::Rules {
-    foretoken_failover::Rules { equality: is_on("equality"), lease_wait: is_on("lease-wait") }
+    foretoken_failover::Rules {
+        equality: is_on("equality"),
+        // The store's own pause would catch what a hold that does not drain lets through.
+        pause: is_on("drain"),
+        lease_wait: is_on("lease-wait"),
+    }
 }

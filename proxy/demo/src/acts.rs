@@ -6,7 +6,7 @@ mod healthy;
 mod planned;
 
 use std::path::Path;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::Error;
 use crate::checker::Findings;
@@ -18,7 +18,7 @@ const FAILOVER_MAX: Duration = Duration::from_secs(10);
 
 /// Plays all acts and prints the table. `true`: every promise was kept.
 pub(crate) async fn all(program: &Path, seed: u64) -> Result<bool, Error> {
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     println!("foretoken demo, seed {seed} (foretoken demo --seed {seed} repeats it)");
     println!("Starting three redis-servers in two regions, and the sidecar with this configuration:\n");
     let mut stage = Stage::set(program, seed).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A value that is written once in a run: whoever finds it knows which operation it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,4 +119,11 @@ pub struct Fault {
     pub from: Duration,
     /// By then the next primary served.
     pub until: Duration,
+}
+
+/// What the wall clock shows, to find the moments of a history in the words of others.
+#[must_use]
+pub fn wall_clock() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "status and log tell moments by the wall clock")]
+    SystemTime::now()
 }

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foretoken_app::client::model::{EndpointStatus, LinkState, RoleName, StoreStatus};
 use foretoken_app::client::{Client, ClientError, StoreId};
 use foretoken_config::Config;
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::servers::{Server, free_port};
@@ -30,6 +31,8 @@ pub struct Setup {
     pub store: String,
     /// Whether this sidecar is the only way in.
     pub sole_writer: bool,
+    /// Environment variables for the process.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -42,6 +45,7 @@ impl Setup {
             endpoints: servers.iter().map(endpoint).collect(),
             store: String::new(),
             sole_writer: true,
+            environment: Vec::new(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Setup {
 pub struct Sidecar {
     program: PathBuf,
     dir: PathBuf,
+    environment: Vec<(String, String)>,
     /// What it was configured with.
     pub config: String,
     port: u16,
@@ -96,6 +101,7 @@ impl Sidecar {
         let mut sidecar = Self {
             program: program.to_owned(),
             dir: setup.dir.clone(),
+            environment: setup.environment.clone(),
             config: text,
             port,
             client: Client::unix(config.admin_socket()),
@@ -110,6 +116,7 @@ impl Sidecar {
         let child = Command::new(&self.program)
             .args(["run", "--config"])
             .arg(self.dir.join("foretoken.toml"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -279,11 +286,22 @@ fn summary(status: &StoreStatus) -> String {
     words
 }
 
+/// Under load a mirror is always some bytes behind: positions are not read at the same moment.
+const NEAR: u64 = 1024 * 1024;
+
 fn is_complete(endpoint: &EndpointStatus) -> bool {
     endpoint.role == Some(RoleName::Mirror)
         && endpoint.link == Some(LinkState::Up)
-        && endpoint.lag_bytes == Some(0)
+        && endpoint.lag_bytes.is_some_and(|bytes| bytes <= NEAR)
         && endpoint.eligible_for_promotion
+}
+
+/// Whether no mirror is behind by a byte. Comes only while nobody writes.
+#[must_use]
+pub fn is_equal(status: &StoreStatus) -> bool {
+    let behind =
+        |endpoint: &EndpointStatus| endpoint.role == Some(RoleName::Mirror) && endpoint.lag_bytes != Some(0);
+    is_whole(status) && !status.endpoints.iter().any(behind)
 }
 
 /// Whether requests are served and every endpoint but the primary is a mirror that lacks nothing.

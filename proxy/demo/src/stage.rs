@@ -1,12 +1,13 @@
 //! What every act needs: servers, sidecar, clients, chance, and the table.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use foretoken_app::client::model::StoreStatus;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::checker::{Findings, check};
@@ -72,7 +73,7 @@ impl Stage {
 
     /// Sends clients to work at `url`.
     pub(crate) fn begin(&mut self, url: String, prefix: &str) -> Result<Act, Error> {
-        let (began, epoch) = (SystemTime::now(), Instant::now());
+        let (began, epoch) = (crate::history::wall_clock(), Instant::now());
         let seed = self.rng.random();
         let load = Load { url, first: 0, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch };
         let workload = Workload::start(load)?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -12,6 +12,7 @@ use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::history::{Action, Contents, Ending, Operation, Tag};
 
@@ -20,6 +21,8 @@ const LISTS: u8 = 4;
 const COUNTERS: u8 = 2;
 /// Longest wait for an answer: far above every deadline of the sidecar, so it is never what ends an operation.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// What makes a value longer; no part of its tag.
+pub const PADDING: char = '+';
 /// Between two tries to connect.
 const CONNECT_AGAIN: Duration = Duration::from_millis(20);
 /// Operations that a client notes at most: bounds what a run keeps in memory.
@@ -347,7 +350,10 @@ pub async fn contents(url: &str, load: &Load) -> Result<Contents, RedisError> {
         let mut command = redis::cmd("LRANGE");
         command.arg(list_key(&load.prefix, list)).arg(0).arg(-1);
         let values: Vec<String> = command.query_async(&mut connection).await?;
-        let tags = values.into_iter().map(|value| Tag::parse(&value).ok_or(value)).collect();
+        let tags = values
+            .into_iter()
+            .map(|value| Tag::parse(value.trim_end_matches(PADDING)).ok_or(value))
+            .collect();
         contents.lists.insert(list, tags);
     }
     for register in 0..load.first + load.clients {

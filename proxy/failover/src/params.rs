@@ -103,12 +103,14 @@ impl Params {
 pub struct Rules {
     /// A mirror is promoted in a planned switchover only when its data is equal.
     pub equality: bool,
+    /// The primary lets writes wait while the mirror becomes equal.
+    pub pause: bool,
     /// Nobody is promoted while a lease of the old epoch may live.
     pub lease_wait: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { equality: true, lease_wait: true }
+        Self { equality: true, pause: true, lease_wait: true }
     }
 }

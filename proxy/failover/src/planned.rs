@@ -279,8 +279,13 @@ impl Machine {
             Stage::Drain if all_held => {
                 self.step_done("drain");
                 let (now, at_most) = (self.now, self.params.pause);
-                let order = self.order(&from, Order::PauseWrites { at_most });
-                self.set_planned(Stage::Pause(order));
+                if self.params.rules().pause {
+                    let order = self.order(&from, Order::PauseWrites { at_most });
+                    self.set_planned(Stage::Pause(order));
+                } else {
+                    let order = self.order(&from, Order::Position);
+                    self.set_planned(Stage::Position(order));
+                }
                 if let Phase::Planned(planned) = &mut self.phase {
                     planned.paused = Some(now);
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{FAILOVER_MAX, judge_loss, unix_ms};
 use crate::Error;
 use crate::history::Fault;
+use crate::sidecar::is_equal;
 use crate::stage::{REPAIR_MAX, Stage};
 use crate::workload::longest_gap;
 
@@ -65,7 +66,7 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     if let Some(server) = server {
         server.restart()?;
     }
-    stage.sidecar.wait_whole(REPAIR_MAX).await?;
-    println!("  {old} is a complete mirror again");
+    stage.sidecar.wait("lag 0 everywhere", REPAIR_MAX, is_equal).await?;
+    println!("  {old} is a complete mirror again, lag 0");
     Ok(())
 }

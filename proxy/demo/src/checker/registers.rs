@@ -66,7 +66,8 @@ fn check_one(
 ) {
     register.reads.sort_by_key(|read| read.invoked);
     let acknowledged = register.writes.iter().filter_map(|(&number, &index)| {
-        matches!(history[index].ending, Ending::Done(_)).then(|| Known { at: history[index].ended, number })
+        let write = &history[index];
+        matches!(write.ending, Ending::Done(_)).then_some(Known { at: write.ended, number })
     });
     let seen = register.reads.iter().map(|read| Known { at: read.ended, number: read.number });
     let mut known: Vec<Known> = acknowledged.chain(seen).collect();
