@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use foretoken_app::client::model::StoreStatus;
 use foretoken_demo::sidecar::{Setup, Sidecar};
+use foretoken_types::Writers;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -63,12 +65,15 @@ async fn sighup_takes_what_can_be_changed_and_says_what_can_not() {
         .sidecar
         .config
         .replace("hold_max = \"5s\"", "hold_max = \"7s\"")
+        .replace("writers = \"this-sidecar\"", "writers = \"others\"")
         .replace("name = \"b\"", "name = \"renamed\"");
     assert_ne!(changed, store.sidecar.config);
     std::fs::write(store.sidecar.config_file(), changed).expect("is written");
     store.sidecar.signal(Signal::HUP).expect("runs");
     let log = log_with(&store.sidecar, "hold_max").await;
     assert!(log.contains("endpoint"), "what needs a restart is named: {log}");
+    let others = |status: &StoreStatus| status.writers == Writers::Others && !status.automatic_failover;
+    store.wait("the new word about writers to be in force", others).await;
     store.whole().await;
 
     std::fs::write(store.sidecar.config_file(), "this is no configuration").expect("is written");

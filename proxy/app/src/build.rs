@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_config::{Config, EndpointRole, Manage, Reads, Secret, Store};
+use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
 use foretoken_outbound::{EndpointParams, StoreFactory, StoreParams, Tunables};
 use foretoken_protocol::Dial;
@@ -129,14 +130,10 @@ pub(crate) fn endpoints(store: &Store) -> Result<Vec<EndpointSpec>, Error> {
 pub(crate) fn machine(store: &Store, instance: InstanceId, threads: usize) -> foretoken_failover::Params {
     let endpoints = ordered(store).into_iter().map(|endpoint| endpoint.name.clone()).collect();
     let mut params = foretoken_failover::Params::new(store.name.clone(), instance, endpoints, threads);
-    params.writers = store.writers;
+    params.configure(settings(store));
     params.follow = (store.manage == Manage::Follow)
         .then(|| "the configuration says so (manage = \"follow\")".to_owned());
     params.lease = store.lease.times();
-    params.hold_deadline = store.switchover.hold_deadline;
-    params.pause = store.switchover.pause;
-    params.lag_bytes_max = store.switchover.lag_bytes_max.0;
-    params.lag_max = store.switchover.lag_max;
     #[cfg(feature = "unsafe-rules")]
     {
         params.rules = crate::rules::machine();
@@ -144,18 +141,20 @@ pub(crate) fn machine(store: &Store, instance: InstanceId, threads: usize) -> fo
     params
 }
 
-/// The control loop of one store.
-pub(crate) fn control(
-    store: &Store,
-    instance: InstanceId,
-    threads: usize,
-    read_lag_max: watch::Receiver<Duration>,
-) -> Result<control::StoreParams, Error> {
-    Ok(control::StoreParams {
-        store: store.name.clone(),
-        listen: store.listen.iter().map(ToString::to_string).collect(),
+fn settings(store: &Store) -> Settings {
+    Settings {
         writers: store.writers,
-        machine: machine(store, instance, threads),
+        hold_deadline: store.switchover.hold_deadline,
+        pause: store.switchover.pause,
+        lag_bytes_max: store.switchover.lag_bytes_max.0,
+        lag_max: store.switchover.lag_max,
+    }
+}
+
+/// What the control loop of a store takes over from a changed configuration.
+pub(crate) fn live(store: &Store) -> control::Live {
+    control::Live {
+        settings: settings(store),
         detect: DetectParams {
             suspect_after: store.detect.suspect_after,
             confirm: store.detect.confirm,
@@ -163,7 +162,22 @@ pub(crate) fn control(
             ..DetectParams::default()
         },
         probe_interval: store.detect.probe_interval,
-        read_lag_max,
+        read_lag_max: store.read_lag_max,
+    }
+}
+
+/// The control loop of one store.
+pub(crate) fn control(
+    store: &Store,
+    instance: InstanceId,
+    threads: usize,
+    live: watch::Receiver<control::Live>,
+) -> Result<control::StoreParams, Error> {
+    Ok(control::StoreParams {
+        store: store.name.clone(),
+        listen: store.listen.iter().map(ToString::to_string).collect(),
+        machine: machine(store, instance, threads),
+        live,
         region: None,
         endpoints: endpoints(store)?,
     })

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_admin::model::{StoreStatus, SwitchoverReport, SwitchoverRequest};
+use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
 use foretoken_protocol::{Control, Dial};
 use foretoken_registry::Registry;
-use foretoken_types::{Clock, EndpointId, Posture, Region, Report, StoreId, Writers};
+use foretoken_types::{Clock, EndpointId, Posture, Region, Report, StoreId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -49,22 +50,29 @@ pub(crate) struct EndpointSpec {
     pub(crate) host: HostSource,
 }
 
+/// What can change while the loop runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    /// Settings of the state machine.
+    pub(crate) settings: Settings,
+    /// Thresholds of the detector.
+    pub(crate) detect: DetectParams,
+    /// How often an endpoint is looked at.
+    pub(crate) probe_interval: Duration,
+    /// Lag up to which a mirror may serve stale reads.
+    pub(crate) read_lag_max: Duration,
+}
+
 /// What the loop of one store needs to know.
 pub(crate) struct StoreParams {
     /// The store.
     pub(crate) store: StoreId,
     /// Where clients find it, for people.
     pub(crate) listen: Vec<String>,
-    /// Who else writes.
-    pub(crate) writers: Writers,
     /// Settings of the state machine.
     pub(crate) machine: foretoken_failover::Params,
-    /// Thresholds of the detector.
-    pub(crate) detect: DetectParams,
-    /// How often an endpoint is looked at.
-    pub(crate) probe_interval: Duration,
-    /// Lag up to which a mirror may serve stale reads.
-    pub(crate) read_lag_max: watch::Receiver<Duration>,
+    /// What may change.
+    pub(crate) live: watch::Receiver<Live>,
     /// Where this sidecar stands.
     pub(crate) region: Option<Region>,
     /// The endpoints, the configured primary first.

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::BootClock;
-use crate::control::{self, Command, StoreHandle};
+use crate::control::{self, Command, Live, StoreHandle};
 use crate::telemetry::{self, LogFormat, LogLevel};
 use crate::{Error, build};
 
@@ -70,7 +70,7 @@ struct Running {
     id: StoreId,
     handle: StoreHandle,
     tunables: watch::Sender<Arc<Tunables>>,
-    read_lag_max: watch::Sender<Duration>,
+    live: watch::Sender<Live>,
     tls: watch::Sender<Option<ServerTls>>,
 }
 
@@ -92,8 +92,8 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
     for store in &config.store {
         let (reports, reports_in) = mpsc::channel(REPORTS_DEPTH);
         let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, threads)));
-        let (read_lag_max, lag_in) = watch::channel(store.read_lag_max);
-        let params = build::control(store, registry.instance(), threads, lag_in)?;
+        let (live, live_in) = watch::channel(build::live(store));
+        let params = build::control(store, registry.instance(), threads, live_in)?;
         let handle =
             control::spawn(params, Arc::clone(&registry), Arc::clone(&clock), reports_in, stopped.clone());
         factories.push(build::data_path(
@@ -104,7 +104,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
             Arc::clone(&clock),
         )?);
         let (tls, _) = watch::channel(build::listener_tls(store)?);
-        running.push(Running { id: store.name.clone(), handle, tunables, read_lag_max, tls });
+        running.push(Running { id: store.name.clone(), handle, tunables, live, tls });
     }
     let plane = Arc::new(DataPlane::start(threads, config.data.max_connections as usize, factories)?);
     let mut accepting = Vec::new();
@@ -202,7 +202,7 @@ async fn admin(
 
 /// Waits for the signal to end; reloads meanwhile.
 async fn supervise(
-    mut config: Config,
+    config: Config,
     options: &RunOptions,
     running: &[Running],
     level: &LogLevel,
@@ -212,11 +212,12 @@ async fn supervise(
         (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, catch(SignalKind::hangup())?);
     let mut changed_at = modified(options.config_file.as_deref());
     let mut look = tokio::time::interval(FILE_EVERY);
+    let mut loaded = Loaded { last: config.clone(), started: config };
     loop {
         tokio::select! {
             _ = term.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => {}
+            _ = hangup.recv() => changed_at = modified(options.config_file.as_deref()),
             _ = look.tick() => {
                 let now = modified(options.config_file.as_deref());
                 if now == changed_at {
@@ -225,7 +226,7 @@ async fn supervise(
                 changed_at = now;
             }
         }
-        reload(&mut config, options, running, level);
+        reload(&mut loaded, options, running, level);
     }
 }
 
@@ -233,8 +234,16 @@ fn modified(file: Option<&Path>) -> Option<std::time::SystemTime> {
     std::fs::metadata(file?).ok()?.modified().ok()
 }
 
+/// Configurations that matter for a reload.
+struct Loaded {
+    /// The one that the process started with: what can't change is as it says.
+    started: Config,
+    /// The one that was read last: what can change is as it says.
+    last: Config,
+}
+
 /// Applies what can be applied, and says what can't.
-fn reload(config: &mut Config, options: &RunOptions, running: &[Running], level: &LogLevel) {
+fn reload(loaded: &mut Loaded, options: &RunOptions, running: &[Running], level: &LogLevel) {
     let Some(file) = &options.config_file else {
         tracing::info!("nothing to reload: there is no configuration file");
         return;
@@ -246,23 +255,24 @@ fn reload(config: &mut Config, options: &RunOptions, running: &[Running], level:
             return;
         }
     };
-    let changes = Config::reloadable_changes(config, &new);
+    let applied = Config::reloadable_changes(&loaded.last, &new).applied;
+    let needs_restart = Config::reloadable_changes(&loaded.started, &new).needs_restart;
     for run in running {
         let Some(store) = new.store.iter().find(|store| store.name == run.id) else { continue };
-        apply(store, run, config.data.threads as usize);
+        apply(store, run, loaded.started.data.threads as usize);
     }
     if options.log_filter.is_none()
         && let Err(error) = level.set(new.log.level.as_str())
     {
         tracing::error!(error = %error, "log.level is not applied");
     }
-    tracing::info!(applied = ?changes.applied, needs_restart = ?changes.needs_restart, "configuration reloaded");
-    *config = new;
+    tracing::info!(?applied, ?needs_restart, "configuration reloaded");
+    loaded.last = new;
 }
 
 fn apply(store: &Store, run: &Running, threads: usize) {
     run.tunables.send_replace(Arc::new(build::tunables(store, threads)));
-    run.read_lag_max.send_replace(store.read_lag_max);
+    run.live.send_replace(build::live(store));
     // Certificates are renewed under the same name: they are read again in any case.
     match build::listener_tls(store) {
         Ok(tls) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foretoken_types::{
-    BootInstant, EndpointId, Failure, InstanceId, MirrorRoute, Observation, Operation, Position,
+    BootInstant, EndpointId, Failure, InstanceId, MirrorRoute, Observation, Operation, Position, Writers,
 };
 
 use crate::record::Record;
@@ -47,6 +47,21 @@ pub enum Answer {
         /// History and position that it had as a primary. `None`: it was a mirror already.
         had: Option<(String, Position)>,
     },
+}
+
+/// Settings that can change while the machine runs; the fields of the same names in [`Params`](crate::Params).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Who else writes.
+    pub writers: Writers,
+    /// How long a planned switchover may hold writes until it is given up.
+    pub hold_deadline: Duration,
+    /// For how long the primary itself is told to let writes wait.
+    pub pause: Duration,
+    /// Lag in bytes up to which a planned switchover begins.
+    pub lag_bytes_max: u64,
+    /// Lag in time up to which a planned switchover begins.
+    pub lag_max: Duration,
 }
 
 /// What became of a claim of the owner record.
@@ -144,6 +159,8 @@ pub enum Event {
         /// Whether it is durable.
         result: Result<(), SaveFailure>,
     },
+    /// The configuration was changed. In force at once, or after the switchover that is under way.
+    Configured(Settings),
     /// An operator wants the primary to move.
     Switchover {
         /// Names the order in its report.

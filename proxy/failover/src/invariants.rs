@@ -105,6 +105,12 @@ impl Invariants {
             {
                 return broken(format!("two primaries in epoch {}", new.epoch));
             }
+            let obeyed = old.hold.is_some_and(|hold| hold.scope == HoldScope::All)
+                && self.held.len() >= facts.params.threads;
+            if obeyed && new.lease.is_none() {
+                // Nothing is under way, and nothing can begin: who obeyed has seen the end of the lease before anything else.
+                self.lease_end = None;
+            }
             if old.hold.map(|hold| hold.operation) != new.hold.map(|hold| hold.operation) {
                 self.positions.clear();
                 self.held.clear();

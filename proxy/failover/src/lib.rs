@@ -25,7 +25,7 @@ mod start;
 mod take;
 
 pub use effect::{Change, ChangeKind, Check, Effect, Loss, Order, Outcome, Step};
-pub use event::{Answer, Claimed, Event, Lag, Rejection, SaveFailure, Verdict};
+pub use event::{Answer, Claimed, Event, Lag, Rejection, SaveFailure, Settings, Verdict};
 pub use invariants::Broken;
 pub use machine::Machine;
 pub use params::{Params, Rules};

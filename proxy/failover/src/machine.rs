@@ -13,7 +13,7 @@ use foretoken_types::{
 
 use crate::effect::{Change, ChangeKind, Check, Effect, Loss, Order, Outcome, Step};
 use crate::endpoints::Endpoint;
-use crate::event::{Answer, Event, Rejection, SaveFailure};
+use crate::event::{Answer, Event, Rejection, SaveFailure, Settings};
 use crate::invariants::{Facts, Invariants};
 use crate::ownership::Ownership;
 use crate::planned::Planned;
@@ -52,6 +52,8 @@ pub struct Machine {
     pub(crate) loss_published: Option<Epoch>,
     /// What the last primary had that was fenced: its history and position.
     pub(crate) fenced: Option<(EndpointId, String, Position)>,
+    /// Settings that are not in force yet.
+    configured: Option<Settings>,
     pub(crate) mark_at: BootInstant,
     operations: u64,
     plans: u64,
@@ -209,6 +211,7 @@ impl Machine {
             sent: BTreeMap::new(),
             loss_published: None,
             fenced: None,
+            configured: None,
             mark_at: BootInstant::default(),
             operations: 0,
             plans: 0,
@@ -231,6 +234,12 @@ impl Machine {
             self.invariants.heard(&event);
         }
         self.take_in(event);
+        // A switchover ends by the times with which it began: the primary was told them.
+        if !matches!(self.phase, Phase::Planned(_))
+            && let Some(settings) = self.configured.take()
+        {
+            self.params.configure(settings);
+        }
         // Each turn is another phase; no chain of phases is as long as that without news from outside.
         for _ in 0..8 {
             self.turned = false;
@@ -372,6 +381,7 @@ impl Machine {
             }
             Event::Answered { operation, result } => self.take_in_answer(operation, result),
             Event::Saved { operation, result } => self.take_in_saved(operation, result),
+            Event::Configured(settings) => self.configured = Some(settings),
             Event::Switchover { command, to, dry_run } => self.take_in_switchover(command, to, dry_run),
         }
     }

@@ -137,10 +137,12 @@ impl Machine {
                 self.order(&sent.endpoint, Order::RegisterFollower { life });
             }
             Ok(_) => {}
-            // The primary is in trouble: its health will tell. Who was owner stays it for as long as the record lives.
-            Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }) => {}
+            // The primary is in trouble, takes no writes or is none any more: its health and its role will tell. Who was owner
+            // stays it for as long as the record lives.
+            Err(Rejection { failure: Failure::Refused | Failure::Timeout | Failure::NotServing, .. }) => {}
             Err(rejection) => {
                 if !self.owns() {
+                    self.ownership.other = None;
                     self.ownership.authority = Authority::Follower(format!(
                         "the owner record can't be written: {}",
                         rejection.detail

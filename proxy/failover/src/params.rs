@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use foretoken_types::{EndpointId, InstanceId, LeaseTimes, StoreId, Writers};
 
+use crate::event::Settings;
+
 /// Each of two clocks runs at most so much too fast or too slow (PROTOCOL 4); quartz is a hundred times better.
 const CLOCK_RATE_ERROR: f64 = 0.005;
 
@@ -78,6 +80,13 @@ impl Params {
             #[cfg(feature = "unsafe-rules")]
             rules: Rules::default(),
         }
+    }
+
+    /// Takes over settings that may change.
+    pub fn configure(&mut self, settings: Settings) {
+        let Settings { writers, hold_deadline, pause, lag_bytes_max, lag_max } = settings;
+        (self.writers, self.hold_deadline, self.pause) = (writers, hold_deadline, pause);
+        (self.lag_bytes_max, self.lag_max) = (lag_bytes_max, lag_max);
     }
 
     /// From the grant of a lease to the moment from which no holder, on whatever clock, may acknowledge by it.

@@ -148,16 +148,21 @@ impl Machine {
         self.posture.lease = None;
         self.hold(HoldScope::All, true);
         self.publish();
-        self.enter_down(lost, why, previous);
+        self.enter_down(lost, why, previous, false);
     }
 
     /// The primary of the registry is lost, and this process never served from it.
     pub(crate) fn begin_down_at_start(&mut self, lost: EndpointId) {
         let why = format!("{lost}, the primary by the registry, is down");
-        self.enter_down(lost, why, StoreState::Healthy);
+        self.enter_down(lost, why, StoreState::Healthy, false);
     }
 
-    fn enter_down(&mut self, lost: EndpointId, why: String, previous: StoreState) {
+    /// The primary of the registry is a mirror already: it may as well be the one that is promoted.
+    pub(crate) fn begin_down_of_mirror(&mut self, lost: EndpointId, why: String) {
+        self.enter_down(lost, why, StoreState::Healthy, true);
+    }
+
+    fn enter_down(&mut self, lost: EndpointId, why: String, previous: StoreState, fenced_old: bool) {
         if self.plan.is_none() && self.automatic_failover().is_ok() {
             self.begin_plan(ChangeKind::Failover, None, Some(lost.clone()), None);
         }
@@ -169,7 +174,7 @@ impl Machine {
             previous,
             stage: Stage::Gather,
             looks: BTreeSet::new(),
-            fenced_old: false,
+            fenced_old,
             attempted: None,
             retry_at: self.now,
         };
@@ -179,10 +184,12 @@ impl Machine {
 
     fn look_at_mirrors(&mut self) {
         let Phase::Down(down) = &self.phase else { return };
-        let others: Vec<EndpointId> =
-            self.endpoints.iter().map(|endpoint| endpoint.id.clone()).filter(|id| *id != down.lost).collect();
+        // One that was fenced is a mirror like the others.
+        let mirrors = self.endpoints.iter().map(|endpoint| &endpoint.id);
+        let mirrors: Vec<EndpointId> =
+            mirrors.filter(|id| down.fenced_old || **id != down.lost).cloned().collect();
         let looks: BTreeSet<Operation> =
-            others.iter().map(|id| self.order(id, Order::Observe { probe: false })).collect();
+            mirrors.iter().map(|id| self.order(id, Order::Observe { probe: false })).collect();
         let now = self.now;
         if let Phase::Down(down) = &mut self.phase {
             down.since = now;
@@ -282,6 +289,7 @@ impl Machine {
                 }
                 Err(missing) => reason = format!("{reason}; {missing}"),
             },
+            Decision::Nobody(_) => reason = format!("{reason}; no endpoint is a primary"),
             Decision::Lost(_) | Decision::Wait(_) => {}
         }
         self.reason = Some(reason);
@@ -314,7 +322,9 @@ impl Machine {
                 continue;
             }
             let promoted = down.attempted.as_ref() == Some(&endpoint.id);
-            match endpoint.seen_since(down.since).map(|found| (found, self.why_not(found, promoted))) {
+            // Fresh as well: a process that was stopped knows how it was, and somebody else may be in charge by now.
+            let found = self.fresh(&endpoint.id).and(endpoint.seen_since(down.since));
+            match found.map(|found| (found, self.why_not(found, promoted))) {
                 Some((found, None)) => {
                     if best.as_ref().is_none_or(|best| found.position > best.position) {
                         best = Some(Choice { endpoint: endpoint.id.clone(), position: found.position });

@@ -1,6 +1,8 @@
 //! Finding out who is primary: at the start, after a crash in the middle of a switchover, and when somebody else has
 //! changed roles (PROTOCOL 5.2 and 5.5). Never by guessing: what can't be decided stays unavailable, and says why.
 
+use std::time::Duration;
+
 use foretoken_types::{BootInstant, EndpointId, Observation, Operation, Role};
 
 use crate::effect::Order;
@@ -8,6 +10,9 @@ use crate::endpoints::is_primary;
 use crate::event::{Answer, Rejection, Verdict};
 use crate::machine::{Machine, Phase};
 use crate::record::{Cause, Intent, Record};
+
+/// Who changes roles by hand demotes one server and promotes another. Meanwhile nobody is primary, and we don't interfere.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Finding out who is primary.
 #[derive(Debug, Default)]
@@ -34,6 +39,8 @@ pub(crate) enum Decision {
     Primary(EndpointId, Observation),
     /// The primary of the registry is down.
     Lost(EndpointId),
+    /// The primary of the registry is a mirror, and so is everybody else.
+    Nobody(EndpointId),
     /// It can't be told yet; why.
     Wait(String),
 }
@@ -59,11 +66,16 @@ impl Machine {
                 self.begin_take(id, found, Cause::Found, position, String::new());
             }
             Decision::Lost(id) => self.begin_down_at_start(id),
-            Decision::Wait(why) => {
-                if self.reason.as_deref() != Some(why.as_str()) {
-                    self.reason = Some(why);
+            Decision::Nobody(id) => {
+                let why = format!("{id} is a mirror now, and no endpoint is a primary");
+                match self.automatic_failover() {
+                    // A failover that was broken off between demotion and promotion leaves this behind.
+                    Ok(()) if self.now >= since + SETTLE => self.begin_down_of_mirror(id, why),
+                    Ok(()) => self.reason = Some(why),
+                    Err(refusal) => self.reason = Some(format!("{why}; no automatic failover: {refusal}")),
                 }
             }
+            Decision::Wait(why) => self.reason = Some(why),
         }
     }
 
@@ -122,7 +134,7 @@ impl Machine {
                     "{registered} is a mirror now, and nothing proves that {} continues its data",
                     only.0
                 )),
-                [] => Decision::Wait(format!("{registered} is a mirror now, and no endpoint is a primary")),
+                [] => Decision::Nobody(registered.clone()),
                 _ => Decision::Wait(format!(
                     "{registered} is a mirror now, and several endpoints are primaries"
                 )),

@@ -180,6 +180,11 @@ impl Detector {
         }
     }
 
+    /// Takes over other thresholds; what was seen so far stays seen.
+    pub const fn configure(&mut self, params: DetectParams) {
+        self.params = params;
+    }
+
     /// The endpoint that is watched.
     #[must_use]
     pub fn endpoint(&self) -> &EndpointId {

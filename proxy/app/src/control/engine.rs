@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::orders::{DEPTH, Executor, Ordered};
 use super::signal::Signal;
 use super::watch_endpoint::Watcher;
-use super::{Command, StoreParams, record, status};
+use super::{Command, Live, StoreParams, record, status};
 use crate::metrics::ControlMetrics;
 
 /// What is exported and shown is renewed this often, and at each change of the posture.
@@ -91,7 +91,7 @@ impl Engine {
                 endpoint: number,
                 control: (spec.control)(),
                 host: spec.host.clone(),
-                every: params.probe_interval,
+                live: params.live.clone(),
                 clock: Arc::clone(&clock),
                 signals: signals.clone(),
                 probe_writes: watch_probes.clone(),
@@ -101,7 +101,7 @@ impl Engine {
             tokio::spawn(watcher.run());
             endpoints.push(Endpoint {
                 id: spec.id.clone(),
-                detector: Detector::new(spec.id.clone(), params.detect),
+                detector: Detector::new(spec.id.clone(), params.live.borrow().detect),
                 verdict: None,
                 found: None,
                 refused: None,
@@ -140,6 +140,7 @@ impl Engine {
     /// Runs until told to stop.
     pub(super) async fn run(mut self, mut inputs: Inputs) {
         self.load();
+        let mut live = self.params.live.clone();
         loop {
             let wait = self.until_next();
             tokio::select! {
@@ -148,12 +149,24 @@ impl Engine {
                 Some(signal) = inputs.signals.recv() => self.hear(signal),
                 Some(report) = inputs.reports.recv() => self.report(report),
                 Some(command) = inputs.commands.recv() => self.command(command),
+                Ok(()) = live.changed() => {
+                    let live = live.borrow_and_update().clone();
+                    self.configure(&live);
+                }
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
             }
             self.judge();
             self.show();
         }
         self.release().await;
+    }
+
+    fn configure(&mut self, live: &Live) {
+        for endpoint in &mut self.endpoints {
+            endpoint.detector.configure(live.detect);
+        }
+        self.step(Event::Configured(live.settings));
+        self.shown = None;
     }
 
     /// How long nothing has to happen.
@@ -266,7 +279,7 @@ impl Engine {
     }
 
     fn mirrors(&mut self, now: BootInstant) {
-        let limit = *self.params.read_lag_max.borrow();
+        let limit = self.params.live.borrow().read_lag_max;
         let primary = self.machine.posture().primary.clone();
         let mut routes = self.tracker.eligible_for_reads(limit, now);
         routes.retain(|route| Some(&route.endpoint) != primary.as_ref());

@@ -104,6 +104,7 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         (0..engine.endpoints.len()).map(|number| endpoint(engine, number, now)).collect::<Vec<_>>();
     let (machine, params) = (&engine.machine, &engine.params);
     let posture = machine.posture();
+    let writers = params.live.borrow().settings.writers;
     let served = posture.primary.is_some() && posture.lease.is_some() && posture.hold.is_none();
     let owner = matches!(machine.authority(), Authority::Owner);
     let followers = engine
@@ -114,12 +115,12 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         .max()
         .unwrap_or(0);
     let can_move = endpoints.iter().any(|at| at.eligible_for_promotion);
-    let automatic = owner && params.writers == Writers::ThisSidecar && followers == 0 && can_move;
+    let automatic = owner && writers == Writers::ThisSidecar && followers == 0 && can_move;
     let doubt = match machine.authority() {
         _ if automatic => None,
         Authority::Follower(why) => Some(format!("follows and changes nothing: {why}")),
         Authority::Undecided => Some("nobody is in charge yet".to_owned()),
-        Authority::Owner if params.writers != Writers::ThisSidecar => {
+        Authority::Owner if writers != Writers::ThisSidecar => {
             Some("no automatic failover: others may write to the store (writers = \"others\")".to_owned())
         }
         Authority::Owner if followers > 0 => {
@@ -134,7 +135,7 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         state: posture.state,
         epoch: posture.epoch,
         authority,
-        writers: params.writers,
+        writers,
         durability: posture.durability,
         primary: posture.primary.clone(),
         hold: posture.hold.map(|hold| HoldStatus {

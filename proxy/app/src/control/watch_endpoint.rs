@@ -11,6 +11,7 @@ use foretoken_types::{Clock, Failure, Role};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::Live;
 use super::signal::Signal;
 use crate::scrape;
 
@@ -46,7 +47,7 @@ pub(super) struct Watcher {
     pub(super) endpoint: usize,
     pub(super) control: Box<dyn Control>,
     pub(super) host: HostSource,
-    pub(super) every: Duration,
+    pub(super) live: watch::Receiver<Live>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signals: mpsc::Sender<Signal>,
     /// Whether writes may be probed now.
@@ -56,14 +57,21 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Looks until nobody listens any more.
     pub(super) async fn run(mut self) {
-        let mut tick = tokio::time::interval(self.every);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut every = Duration::ZERO;
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
         let start = Instant::now();
         let (mut capacity_at, mut examine_at, mut host_at) = (start, start, start);
         let mut is_primary = false;
         loop {
+            let wished = self.live.borrow_and_update().probe_interval;
+            if std::mem::replace(&mut every, wished) != wished {
+                tick = tokio::time::interval(every);
+                tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            }
             tokio::select! {
                 _ = tick.tick() => {}
+                // A long interval must not delay a short one.
+                Ok(()) = self.live.changed() => continue,
                 () = self.signals.closed() => return,
             }
             let Some(well) = self.look(&mut is_primary).await else { return };

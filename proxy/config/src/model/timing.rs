@@ -42,7 +42,7 @@ section! {
         /// Longest time that a probe waits for its answer.
         /// Too low: slow commands of clients look like an outage. Too high: a frozen server looks alive for that long.
         /// Default 500ms: far above a healthy reply, within the time that a suspicion takes to form.
-        live probe_timeout: Duration = default("500ms") in "10ms" to "60s";
+        fixed probe_timeout: Duration = default("500ms") in "10ms" to "60s";
         /// Failures in a row, of probes or live traffic, that make an endpoint suspect. Then its lease is not renewed.
         /// Too low: one lost packet holds all traffic. Too high: each adds a probe_interval to an outage.
         /// Default 3: two may be bad luck.

@@ -6,6 +6,7 @@ mod sim;
 mod planned;
 mod reactive;
 mod start;
+mod walks;
 
 use foretoken_types::{Epoch, HoldScope, StoreState};
 

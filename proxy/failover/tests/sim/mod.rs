@@ -120,7 +120,7 @@ impl Sim {
     pub(crate) fn start(&mut self, sidecar: usize) {
         let at = &mut self.sidecars[sidecar];
         at.reset();
-        at.runs = true;
+        (at.runs, at.paused_until) = (true, self.now);
         let record = at.disk.record.clone();
         let (endpoints, threads) = (at.params.endpoints.clone(), at.params.threads);
         self.deliver(sidecar, MS, Input::Step(Event::Loaded(record)));
@@ -425,9 +425,7 @@ impl Sim {
     fn step(&mut self, sidecar: usize, event: Event) {
         let process = &mut self.sidecars[sidecar];
         let now = process.local(self.now);
-        let effects = process.machine.step(event, now);
-        for effect in effects {
-            self.sidecars[sidecar].effects.push((now, effect.clone()));
+        for effect in process.step(event, now) {
             self.perform(sidecar, effect);
         }
         let process = &mut self.sidecars[sidecar];

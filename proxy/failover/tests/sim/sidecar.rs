@@ -112,9 +112,34 @@ pub(crate) struct Queue {
     pub(crate) under_way: Option<Operation>,
 }
 
+/// Which epochs one sidecar has served, over all its processes: what must hold whatever happens.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    primaries: BTreeMap<Epoch, EndpointId>,
+    /// The highest epoch of the processes before this one.
+    before: Epoch,
+}
+
+impl Ledger {
+    fn published(&mut self, posture: &Posture) {
+        let (Some(_), Some(primary)) = (posture.lease, &posture.primary) else { return };
+        let epoch = posture.epoch;
+        assert!(epoch > self.before, "epoch {epoch} was served by a process before, up to {}", self.before);
+        let first = self.primaries.entry(epoch).or_insert_with(|| primary.clone());
+        assert_eq!(first, primary, "two primaries with a lease in epoch {epoch}");
+        let highest = self.primaries.last_key_value().map(|(epoch, _)| *epoch);
+        assert_eq!(highest, Some(epoch), "an epoch came back");
+    }
+
+    fn succeeded(&mut self) {
+        self.before = self.primaries.last_key_value().map_or(self.before, |(epoch, _)| *epoch);
+    }
+}
+
 /// One sidecar.
 #[derive(Debug)]
 pub(crate) struct Sidecar {
+    ledger: Ledger,
     pub(crate) params: Params,
     pub(crate) machine: Machine,
     pub(crate) disk: Disk,
@@ -138,6 +163,7 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     pub(crate) fn new(params: Params) -> Self {
         let mut sidecar = Self {
+            ledger: Ledger::default(),
             machine: Machine::new(params.clone()),
             disk: Disk::default(),
             effects: Vec::new(),
@@ -159,6 +185,7 @@ impl Sidecar {
     /// A process begins: it knows only what is on its disk.
     pub(crate) fn reset(&mut self) {
         self.incarnation += 1;
+        self.ledger.succeeded();
         self.machine = Machine::new(self.params.clone());
         self.watches = self.params.endpoints.iter().map(|id| (id.clone(), Watch::default())).collect();
         self.queues = self.params.endpoints.iter().map(|id| (id.clone(), Queue::default())).collect();
@@ -169,6 +196,18 @@ impl Sidecar {
             stuck: false,
         };
         self.threads = (0..self.params.threads).map(|_| thread()).collect();
+    }
+
+    /// The machine hears this; what it wants.
+    pub(crate) fn step(&mut self, event: Event, now: BootInstant) -> Vec<Effect> {
+        let effects = self.machine.step(event, now);
+        for effect in &effects {
+            if let Effect::Publish(posture) = effect {
+                self.ledger.published(posture);
+            }
+            self.effects.push((now, effect.clone()));
+        }
+        effects
     }
 
     /// What its clock shows.
@@ -231,6 +270,13 @@ impl Sidecar {
                 (id.clone(), super::super::failover::Lag { bytes, time: bytes.map(|_| Duration::ZERO) })
             })
             .collect()
+    }
+
+    /// The verdicts in force are told again.
+    pub(crate) fn forget_verdicts(&mut self) {
+        for watch in self.watches.values_mut() {
+            watch.verdict = Verdict::Unknown;
+        }
     }
 
     /// The verdicts that have changed.

@@ -485,3 +485,25 @@ fn a_failover_can_be_followed_by_another() {
     assert_eq!((record.cause, record.previous), (Cause::Failover, Some("b".into())));
     assert!(states(&sim).iter().any(|state| is_served(*state)));
 }
+
+#[test]
+fn a_failover_that_is_broken_off_after_the_fence_is_ended_by_the_next_process() {
+    let mut sim = serving();
+    let write = sim.write("a");
+    sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::Lose, 1);
+    sim.freeze("a");
+    assert!(
+        sim.run_until(MS * 6000, |sim| sim.sidecars[0].machine.posture().state == StoreState::FailingOver)
+    );
+    // It obeys, and nobody is left to promote the other.
+    sim.thaw("a");
+    sim.run_for(MS * 50);
+    sim.crash(0);
+    assert!(["a", "b", "c"].iter().all(|id| sim.cluster.server(id).of.is_some()));
+    sim.start(0);
+    sim.run_for(MS * 3000);
+    assert!(!sim.serves(0) && reason(&sim).contains("no endpoint is a primary"), "{}", reason(&sim));
+    assert!(sim.run_until(MS * 6000, |sim| sim.serves(0)), "{}", reason(&sim));
+    assert_eq!(standing(&sim), serves("a", 2, StoreState::Healthy), "it has most, for it had all");
+    assert!(sim.cluster.server("a").has(write));
+}

@@ -190,7 +190,16 @@ const ROWS: &[Row] = &[
             knows(sim, record(3, "a"));
             only_mirrors(sim);
         },
-        Err("a is a mirror now, and no endpoint is a primary"),
+        Ok(("a", 4)),
+    ),
+    (
+        "nobody is primary and others may write",
+        |sim| {
+            sim.sidecars[0].params.writers = Writers::Others;
+            knows(sim, record(3, "a"));
+            only_mirrors(sim);
+        },
+        Err("a is a mirror now, and no endpoint is a primary; no automatic failover: others may write"),
     ),
     (
         "several took over",
