@@ -9,7 +9,7 @@ use foretoken_health::DetectParams;
 use foretoken_outbound::{EndpointParams, StoreFactory, StoreParams, Tunables};
 use foretoken_protocol::Dial;
 use foretoken_transport::{ClientTls, Connector, Identity, ServerTls};
-use foretoken_types::{Address, Clock, InstanceId, Posture, Report};
+use foretoken_types::{Address, Clock, InstanceId, Posture, Region, Report};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
@@ -171,6 +171,7 @@ pub(crate) fn control(
     store: &Store,
     instance: InstanceId,
     threads: usize,
+    region: Option<Region>,
     live: watch::Receiver<control::Live>,
 ) -> Result<control::StoreParams, Error> {
     Ok(control::StoreParams {
@@ -178,7 +179,7 @@ pub(crate) fn control(
         listen: store.listen.iter().map(ToString::to_string).collect(),
         machine: machine(store, instance, threads),
         live,
-        region: None,
+        region,
         endpoints: endpoints(store)?,
     })
 }

@@ -93,7 +93,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         let (reports, reports_in) = mpsc::channel(REPORTS_DEPTH);
         let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, threads)));
         let (live, live_in) = watch::channel(build::live(store));
-        let params = build::control(store, registry.instance(), threads, live_in)?;
+        let params = build::control(store, registry.instance(), threads, config.region.clone(), live_in)?;
         let handle =
             control::spawn(params, Arc::clone(&registry), Arc::clone(&clock), reports_in, stopped.clone());
         factories.push(build::data_path(

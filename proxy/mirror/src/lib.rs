@@ -1,10 +1,9 @@
-//! Which mirror keeps up, and which may be promoted.
+//! Which mirror keeps up.
 //!
-//! [`Tracker`] is told what was seen of a store's primary and mirrors and answers how far each mirror is behind ([`Lag`]), which
-//! may serve stale reads ([`Tracker::eligible_for_reads`]) and which may be promoted ([`Tracker::candidates`]); each mirror that
-//! may not is named with its reason.
+//! [`Tracker`] is told what was seen of a store's primary and mirrors and answers how far each mirror is behind ([`Lag`]), and
+//! which may serve stale reads ([`Tracker::eligible_for_reads`]).
 //!
-//! What this crate is *not* for: sockets, and decisions about *when* (`failover` makes them). Time is a parameter.
+//! What this crate is *not* for: sockets, and decisions about roles (`failover` makes them). Time is a parameter.
 //!
 //! ```
 //! use std::time::Duration;
@@ -17,8 +16,8 @@
 //! assert!(tracker.eligible_for_reads(Duration::from_secs(5), now).is_empty(), "it was never looked at");
 //! ```
 //!
-//! Promise (PROTOCOL 7.4, I6): a mirror is a candidate only when its data provably belongs to the history that the primary
-//! was last known by.
+//! Promise (PROTOCOL 7.4, I6): a mirror serves reads only when its data provably belongs to the history that the primary was
+//! last known by.
 #![warn(missing_docs)]
 
 mod choose;
@@ -27,7 +26,6 @@ mod lag;
 mod metrics;
 mod track;
 
-pub use choose::{Standing, Unfit};
 pub use lag::Lag;
 pub use metrics::{MirrorMetrics, describe};
 pub use track::{MirrorSpec, Tracker};

@@ -158,8 +158,7 @@ fn endpoint(engine: &mut Engine, number: usize, now: BootInstant) -> EndpointSta
     let mut shown = EndpointStatus::unknown(spec.id.clone(), spec.address.clone());
     shown.region.clone_from(&spec.region);
     let primary = engine.machine.posture().primary.clone();
-    let standing =
-        engine.tracker.candidates(primary.as_ref(), now).into_iter().find(|s| s.endpoint == spec.id);
+    let unfit = engine.machine.why_not_eligible(&spec.id);
     let lag = engine.tracker.lag(&spec.id, now);
     let at: &mut Endpoint = &mut engine.endpoints[number];
     if let Some(found) = &at.found {
@@ -181,9 +180,9 @@ fn endpoint(engine: &mut Engine, number: usize, now: BootInstant) -> EndpointSta
     } else {
         shown.lag_bytes = lag.map(|lag| lag.bytes);
         shown.lag_ms = lag.and_then(|lag| lag.time).map(millis);
-        let unfit = standing.as_ref().and_then(|standing| standing.unfit.as_ref());
-        shown.eligible_for_promotion = standing.is_some() && unfit.is_none();
-        shown.why_not = unfit.map(ToString::to_string);
+        // The machine's own word: what is shown is what a failover would do.
+        shown.eligible_for_promotion = unfit.is_none();
+        shown.why_not = unfit;
     }
     let figures = at.detector.window().figures(now);
     shown.requests_per_second = Some(figures.rate);

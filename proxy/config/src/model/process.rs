@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use foretoken_types::Address;
+use foretoken_types::{Address, Region};
 
 use super::Store;
 use crate::section::section;
@@ -21,6 +21,9 @@ section! {
         /// Without what is in it the sidecar starts as a newcomer: it waits for its own old owner record to run out.
         /// Default "state": beside this file, so that a first try needs no rights elsewhere.
         fixed state_dir: PathBuf = default("state");
+        /// Where this sidecar stands. Stale reads prefer a mirror with the same region.
+        /// Unset: it stands nowhere in particular, and every mirror is as near as the others.
+        fixed region: Option<Region> = optional("eu-west");
         /// The threads that carry the traffic.
         fixed data: Data = table;
         /// What the sidecar says about itself.

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use foretoken_types::{Link, Position};
+use foretoken_types::{EndpointId, Link, Position};
 
+use crate::Tracker;
 use crate::testing::{at, mirror, primary, tracker};
 
 const UP: Link = Link::Up { silent_for: Duration::ZERO };
@@ -62,20 +63,21 @@ fn a_primary_with_another_past_makes_the_old_positions_void() {
 #[test]
 fn what_the_registry_remembers_gives_way_to_what_is_seen() {
     let mut tracker = tracker();
-    let b = "b".into();
+    let (b, seen) = (EndpointId::from("b"), mirror("h", 100, UP));
+    let covers = |tracker: &Tracker| tracker.lineage.as_ref().is_some_and(|lineage| lineage.covers(&seen));
     tracker.remember("");
-    tracker.mirror(&b, Ok(&mirror("h", 100, UP)), at(0));
-    assert!(tracker.candidates(None, at(0))[0].unfit.is_some(), "an empty name is no history");
+    tracker.mirror(&b, Ok(&seen), at(0));
+    assert!(!covers(&tracker), "an empty name is no history");
     tracker.remember("h");
-    assert_eq!(tracker.candidates(None, at(0))[0].unfit, None);
+    assert!(covers(&tracker));
     tracker.primary(&primary("seen", 1), at(0));
     tracker.remember("h");
-    assert!(tracker.candidates(None, at(0))[0].unfit.is_some());
+    assert!(!covers(&tracker));
 }
 
 #[test]
 fn looks_at_endpoints_that_are_not_configured_are_ignored() {
     let mut tracker = tracker();
     tracker.mirror(&"x".into(), Ok(&mirror("h", 1, UP)), at(0));
-    assert_eq!(tracker.candidates(None, at(0)).len(), 4);
+    assert_eq!(tracker.lag(&"x".into(), at(0)), None);
 }
