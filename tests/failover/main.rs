@@ -5,6 +5,7 @@ mod freeze;
 mod life;
 mod planned;
 mod support;
+mod tls;
 mod two;
 #[cfg(feature = "unsafe-rules")]
 mod unsafe_rules;

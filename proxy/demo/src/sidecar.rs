@@ -29,6 +29,8 @@ pub struct Setup {
     pub endpoints: Vec<(String, String, String)>,
     /// More lines for the table of the store.
     pub store: String,
+    /// More lines for the table of each endpoint.
+    pub endpoint: String,
     /// Whether this sidecar is the only way in.
     pub sole_writer: bool,
     /// Environment variables for the process.
@@ -44,6 +46,7 @@ impl Setup {
             dir: dir.to_owned(),
             endpoints: servers.iter().map(endpoint).collect(),
             store: String::new(),
+            endpoint: String::new(),
             sole_writer: true,
             environment: Vec::new(),
         }
@@ -64,7 +67,8 @@ impl Setup {
             // Writing to a string can't fail.
             write!(
                 text,
-                "\n[[store.endpoint]]\nname = \"{name}\"\nurl = \"{url}\"\nrole = \"{role}\"\nregion = \"{region}\"\n"
+                "\n[[store.endpoint]]\nname = \"{name}\"\nurl = \"{url}\"\nrole = \"{role}\"\nregion = \"{region}\"\n{}",
+                self.endpoint
             )
             .ok();
         }
