@@ -103,7 +103,7 @@ pub enum Loss {
 }
 
 /// Planned or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeKind {
     /// Planned.
     Switchover,
@@ -112,7 +112,7 @@ pub enum ChangeKind {
 }
 
 /// How a change ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// The role has moved. Of a dry run: it could have.
     Done,

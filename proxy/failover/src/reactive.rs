@@ -290,6 +290,7 @@ impl Machine {
                 Err(missing) => reason = format!("{reason}; {missing}"),
             },
             Decision::Nobody(_) => reason = format!("{reason}; no endpoint is a primary"),
+            Decision::Wait(roles) if self.fresh(&lost).is_some() => reason = format!("{reason}; {roles}"),
             Decision::Lost(_) | Decision::Wait(_) => {}
         }
         self.reason = Some(reason);

@@ -4,6 +4,9 @@
 //! primaries and none comes back. When the faults end, the store must be served again, or the reason must be one that only
 //! an operator can end (`OPERATORS`). The walks are the same in every run; `FORETOKEN_WALKS=20000` walks so many others.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use foretoken_types::{Failure, InstanceId, Observation, Operation, Position, Role, Writers};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
@@ -12,7 +15,7 @@ use super::sim::Spoil;
 use super::sim::redis::{Command, Life};
 use super::sim::sidecar::DiskFault;
 use super::*;
-use crate::{Answer, Claimed, Event, Rejection, SaveFailure, Verdict};
+use crate::{Answer, ChangeKind, Claimed, Event, Rejection, SaveFailure, Verdict};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -98,7 +101,7 @@ fn moves() -> impl Strategy<Value = Move> {
     ];
     prop_oneof![
         8 => (0..20_u64).prop_map(Move::Wait),
-        6 => (0..4000_u64).prop_map(Move::Wait),
+        14 => (0..4000_u64).prop_map(Move::Wait),
         3 => server.clone().prop_map(Move::Kill),
         3 => (server.clone(), prop_oneof![4 => Just(0), 1 => 0..50_usize]).prop_map(|(s, n)| Move::Restart(s, n)),
         3 => server.clone().prop_map(Move::Freeze),
@@ -299,7 +302,10 @@ const OPERATORS: &[&str] = &[
 /// Looks that may take their time, a fence of 60 s, an owner record of 12 s, and what follows from each.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
 
-fn walk(seed: u64, writers: Writers, moves: &[Move]) -> Result<(), TestCaseError> {
+/// How many changes of primary ended in which way: what the walks have been through.
+type Met = BTreeMap<(ChangeKind, Outcome), u32>;
+
+fn walk(seed: u64, writers: Writers, moves: &[Move], met: &mut Met) -> Result<(), TestCaseError> {
     let mut sim = Sim::new(seed, &IDS);
     let mut params = sim.params("one");
     params.writers = writers;
@@ -313,6 +319,9 @@ fn walk(seed: u64, writers: Writers, moves: &[Move]) -> Result<(), TestCaseError
     heal(&mut sim);
     // For a while, so that what is on its way has arrived.
     sim.run_for(PATIENCE);
+    for change in sim.reports(0) {
+        *met.entry((change.kind, change.outcome)).or_default() += 1;
+    }
     if !sim.run_until(MS * 5000, |sim| sim.serves(0)) {
         let why = reason(&sim);
         prop_assert!(
@@ -341,10 +350,19 @@ fn whatever_happens_the_rules_hold_and_the_store_is_served_again() {
         TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
     };
     let writers = prop_oneof![4 => Just(Writers::ThisSidecar), 1 => Just(Writers::Others)];
-    let walks = (any::<u64>(), writers, proptest::collection::vec(moves(), 1..60));
-    let result = runner.run(&walks, |(seed, writers, moves)| walk(seed, writers, &moves));
+    let walks = (any::<u64>(), writers, proptest::collection::vec(moves(), 1..80));
+    let met = RefCell::new(Met::new());
+    let result =
+        runner.run(&walks, |(seed, writers, moves)| walk(seed, writers, &moves, &mut met.borrow_mut()));
     match result {
         Err(TestError::Fail(why, walk)) => panic!("{why}; the shortest walk that shows it: {walk:?}"),
         other => assert!(other.is_ok(), "{other:?}"),
+    }
+    let met = met.into_inner();
+    for kind in [ChangeKind::Switchover, ChangeKind::Failover] {
+        for outcome in [Outcome::Done, Outcome::Aborted] {
+            let count = met.get(&(kind, outcome)).copied().unwrap_or_default();
+            assert!(count >= 20, "the walks met {kind:?} {outcome:?} only {count} times: {met:?}");
+        }
     }
 }
