@@ -44,8 +44,7 @@ test: build
 
 # A build that can switch safety rules off, to prove that the history checker notices when one is broken.
 unsafe-rules: setup
-	$(CARGO) $(if $(NEXTEST),nextest run,test) -p foretoken -p foretoken-failover --features foretoken/unsafe-rules \
-		--test failover --test two_holders $(if $(NEXTEST),-E 'test(unsafe_rules) | binary(two_holders)',unsafe_rules)
+	$(CARGO) $(if $(NEXTEST),nextest run,test) --features unsafe-rules --test failover unsafe_rules
 
 e2e: build
 	$(TEST) --test e2e
