@@ -53,6 +53,8 @@ impl DataPath {
             hold_bytes: 1024 * 1024,
         }));
         let (report, reports) = mpsc::channel(1024);
+        // Nobody answers: tests of synchronous writes have the whole program.
+        let (asks, _) = mpsc::channel(1);
         let endpoints = ports
             .iter()
             .enumerate()
@@ -71,6 +73,7 @@ impl DataPath {
             posture: watch_posture,
             tunables: watch_tunables,
             reports: report,
+            asks,
             clock: Arc::new(BootClock),
             #[cfg(feature = "unsafe-rules")]
             rules: foretoken_outbound::Rules::default(),
@@ -144,8 +147,10 @@ impl DataPath {
         self.posture(|posture| posture.hold = None);
     }
 
+    /// Mirrors, with the right to stale reads for the length of a test.
     pub fn mirrors(&self, endpoints: &[&str]) {
         self.posture(|posture| {
+            posture.temporary_until = Some(BootClock.now() + Duration::from_secs(3600));
             posture.mirrors = endpoints
                 .iter()
                 .map(|id| MirrorRoute { endpoint: (*id).into(), staleness: Duration::ZERO })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use foretoken_config::{Config, EndpointRole, Manage, Reads, Secret, Store};
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
-use foretoken_outbound::{EndpointParams, StoreFactory, StoreParams, Tunables};
+use foretoken_outbound::{Ask, EndpointParams, StoreFactory, StoreParams, Tunables};
 use foretoken_protocol::Dial;
 use foretoken_transport::{ClientTls, Connector, Identity, ServerTls};
 use foretoken_types::{Address, Clock, InstanceId, Posture, Region, Report};
@@ -68,6 +68,7 @@ pub(crate) fn data_path(
     posture: watch::Receiver<Arc<Posture>>,
     tunables: watch::Receiver<Arc<Tunables>>,
     reports: mpsc::Sender<Report>,
+    asks: mpsc::Sender<Ask>,
     clock: Arc<dyn Clock>,
 ) -> Result<StoreFactory, Error> {
     let endpoints = ordered(store)
@@ -84,6 +85,7 @@ pub(crate) fn data_path(
         posture,
         tunables,
         reports,
+        asks,
         clock,
         #[cfg(feature = "unsafe-rules")]
         rules: crate::rules::data_path(),
@@ -144,6 +146,7 @@ pub(crate) fn machine(store: &Store, instance: InstanceId, threads: usize) -> fo
 fn settings(store: &Store) -> Settings {
     Settings {
         writers: store.writers,
+        durability: store.durability,
         hold_deadline: store.switchover.hold_deadline,
         pause: store.switchover.pause,
         lag_bytes_max: store.switchover.lag_bytes_max.0,

@@ -11,12 +11,14 @@ use std::time::Duration;
 use foretoken_admin::model::{StoreStatus, SwitchoverReport, SwitchoverRequest};
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
+use foretoken_outbound::Ask;
 use foretoken_protocol::{Control, Dial};
 use foretoken_registry::Registry;
 use foretoken_types::{Clock, EndpointId, Posture, Region, Report, StoreId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+mod barrier;
 mod engine;
 mod orders;
 mod record;
@@ -89,6 +91,8 @@ pub(crate) struct Command {
 
 /// The loop of one store, seen from outside.
 pub(crate) struct StoreHandle {
+    /// Whether a mirror has a write.
+    pub(crate) asks: mpsc::Sender<Ask>,
     /// What the data plane obeys.
     pub(crate) posture: watch::Receiver<Arc<Posture>>,
     /// What `status` shows.
@@ -110,10 +114,14 @@ pub(crate) fn spawn(
 ) -> StoreHandle {
     let (posture_out, posture) = watch::channel(Arc::new(Posture::closed(params.store.clone())));
     let (status_out, status) = watch::channel(Arc::new(StoreStatus::unknown(params.store.clone())));
+    let (asks, asks_in) = mpsc::channel(barrier::DEPTH);
+    let connections = params.endpoints.iter().map(|spec| (spec.id.clone(), (spec.control)())).collect();
+    // Ends when nobody can ask any more.
+    tokio::spawn(barrier::Barrier { endpoints: connections, posture: posture.clone(), asks: asks_in }.run());
     let (commands, commands_in) = mpsc::channel(COMMANDS_DEPTH);
     let (signals, signals_in) = mpsc::channel(SIGNALS_DEPTH);
     let inputs = engine::Inputs { signals: signals_in, reports, commands: commands_in, stop };
     let engine = engine::Engine::new(params, registry, clock, signals, posture_out, status_out);
     let task = tokio::spawn(engine.run(inputs));
-    StoreHandle { posture, status, commands, task }
+    StoreHandle { asks, posture, status, commands, task }
 }

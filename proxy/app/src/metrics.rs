@@ -2,7 +2,7 @@
 
 use foretoken_admin::model::StoreStatus;
 use foretoken_failover::{Change, ChangeKind, Outcome};
-use foretoken_types::{Posture, StoreId, StoreState};
+use foretoken_types::{Durability, Posture, StoreId, StoreState};
 use metrics::{Counter, Gauge, Histogram, Unit};
 
 /// Tells the recorder names, units and meanings.
@@ -14,6 +14,10 @@ pub(crate) fn describe() {
         (
             "foretoken_failover_automatic",
             "1 when a mirror would be promoted without an order if the primary died now, 0 when not",
+        ),
+        (
+            "foretoken_failover_synchronous",
+            "1 while writes are acknowledged only once a mirror has them, 0 when the primary's word is enough",
         ),
     ];
     for (name, help) in gauges {
@@ -60,6 +64,7 @@ pub(crate) struct ControlMetrics {
     states: Vec<(StoreState, Gauge)>,
     ready: Gauge,
     automatic: Gauge,
+    synchronous: Gauge,
     switchovers: Vec<(Outcome, Counter)>,
     failovers: Vec<(Outcome, Counter)>,
     held: Histogram,
@@ -85,6 +90,7 @@ impl ControlMetrics {
             states: STATES.into_iter().map(state).collect(),
             ready: metrics::gauge!("foretoken_failover_ready", &store),
             automatic: metrics::gauge!("foretoken_failover_automatic", &store),
+            synchronous: metrics::gauge!("foretoken_failover_synchronous", &store),
             switchovers: changes("foretoken_failover_switchovers_total"),
             failovers: changes("foretoken_failover_failovers_total"),
             held: metrics::histogram!("foretoken_failover_hold_duration_seconds", &store),
@@ -104,6 +110,7 @@ impl ControlMetrics {
     pub(crate) fn status(&self, status: &StoreStatus) {
         self.ready.set(f64::from(u8::from(status.ready)));
         self.automatic.set(f64::from(u8::from(status.automatic_failover)));
+        self.synchronous.set(f64::from(u8::from(status.durability == Durability::Synchronous)));
     }
 
     pub(crate) fn lost(&self, bytes: u64) {

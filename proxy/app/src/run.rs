@@ -101,6 +101,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
             handle.posture.clone(),
             tunables_in,
             reports,
+            handle.asks.clone(),
             Arc::clone(&clock),
         )?);
         let (tls, _) = watch::channel(build::listener_tls(store)?);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use foretoken_types::{
-    BootInstant, EndpointId, Failure, InstanceId, MirrorRoute, Observation, Operation, Position, Writers,
+    BootInstant, EndpointId, Failure, InstanceId, MirrorRoute, Observation, Operation, Position,
+    WriteConcern, Writers,
 };
 
 use crate::record::Record;
@@ -54,6 +55,8 @@ pub enum Answer {
 pub struct Settings {
     /// Who else writes.
     pub writers: Writers,
+    /// When writes are acknowledged.
+    pub durability: WriteConcern,
     /// How long a planned switchover may hold writes until it is given up.
     pub hold_deadline: Duration,
     /// For how long the primary itself is told to let writes wait.

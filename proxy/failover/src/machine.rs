@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use foretoken_types::{
-    Authority, BootInstant, EndpointId, Epoch, Hold, HoldScope, Lease, Observation, Operation, Position,
-    Posture, Role, StoreState,
+    Authority, BootInstant, Durability, EndpointId, Epoch, Hold, HoldScope, Lease, Observation, Operation,
+    Position, Posture, Role, StoreState, WriteConcern,
 };
 
 use crate::effect::{Change, ChangeKind, Check, Effect, Loss, Order, Outcome, Step};
@@ -22,6 +22,11 @@ use crate::record::Record;
 use crate::start::{Resolve, Start};
 use crate::take::Take;
 use crate::{Params, repair};
+
+/// For how long stale reads may go on with nobody left to ask.
+const TEMPORARY: Duration = Duration::from_secs(30);
+/// The right to them is renewed when so much of it is left.
+const TEMPORARY_LEFT: Duration = Duration::from_secs(20);
 
 /// The state machine of one store.
 #[derive(Debug)]
@@ -52,6 +57,8 @@ pub struct Machine {
     pub(crate) loss_published: Option<Epoch>,
     /// What the last primary had that was fenced: its history and position.
     pub(crate) fenced: Option<(EndpointId, String, Position)>,
+    /// Mirrors that may have acknowledged writes which no other has.
+    pub(crate) holders: Vec<EndpointId>,
     /// Settings that are not in force yet.
     configured: Option<Settings>,
     pub(crate) mark_at: BootInstant,
@@ -183,6 +190,9 @@ pub(crate) struct Plan {
     in_doubt: u64,
 }
 
+/// Why roles are found out anew after a stop of this process.
+pub(crate) const LAPSED: &str = "the primary could not be asked for too long who is in charge";
+
 impl Machine {
     /// A machine that knows nothing yet. Its first step should be [`Event::Loaded`].
     #[must_use]
@@ -211,6 +221,7 @@ impl Machine {
             sent: BTreeMap::new(),
             loss_published: None,
             fenced: None,
+            holders: Vec::new(),
             configured: None,
             mark_at: BootInstant::default(),
             operations: 0,
@@ -248,6 +259,8 @@ impl Machine {
                 break;
             }
         }
+        self.keep_durability();
+        self.keep_temporary();
         self.keep_ownership();
         repair::repair(self);
         let effects = std::mem::take(&mut self.out);
@@ -276,7 +289,7 @@ impl Machine {
             Phase::Suspected(suspected) => {
                 Some(if suspected.closed { self.now + self.params.retry } else { self.fence_end() })
             }
-            Phase::Moving => Some(self.fence_end()),
+            Phase::Moving => Some(self.fenced_at()),
             Phase::Planned(planned) => {
                 let deadline = planned.next_deadline(self.now);
                 Some(if planned.holds() { deadline } else { deadline.min(self.renew_at()) })
@@ -284,8 +297,13 @@ impl Machine {
             Phase::Down(down) => Some(down.next_deadline(self)),
         };
         let serving = matches!(self.phase, Phase::Serving);
+        let temporary = self.temporary_renewal();
         let claim = serving.then(|| self.ownership.next_at());
-        [phase, claim].into_iter().flatten().min().map(|at| at.max(self.now + Duration::from_millis(1)))
+        [phase, claim, temporary]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.now + Duration::from_millis(1)))
     }
 
     /// The posture in force.
@@ -473,11 +491,35 @@ impl Machine {
 
     fn advance_serving(&mut self) {
         let Some(primary) = self.posture.primary.clone() else { return };
+        if self.has_lapsed() {
+            self.begin_moving(LAPSED.to_owned());
+            return;
+        }
         if self.primary_changed(&primary) {
             return;
         }
         if self.now >= self.renew_at() {
             self.grant();
+            self.publish();
+        }
+    }
+
+    /// Writes wait for a mirror as long as one keeps up, or always, or never. Stays as it is while roles change.
+    fn keep_durability(&mut self) {
+        if !matches!(self.phase, Phase::Serving) {
+            return;
+        }
+        let mirrors = || self.posture.mirrors.iter().map(|route| &route.endpoint);
+        if !self.holders.iter().eq(mirrors()) {
+            self.holders = mirrors().cloned().collect();
+        }
+        let durability = match self.params.durability {
+            WriteConcern::Synchronous if self.holders.is_empty() => Durability::Asynchronous,
+            WriteConcern::Synchronous | WriteConcern::SynchronousStrict => Durability::Synchronous,
+            WriteConcern::Asynchronous => Durability::Asynchronous,
+        };
+        if self.posture.durability != durability {
+            self.posture.durability = durability;
             self.publish();
         }
     }
@@ -511,7 +553,7 @@ impl Machine {
     }
 
     /// Lets requests wait until no old lease can live, then finds out anew who is primary.
-    fn begin_moving(&mut self, why: String) {
+    pub(crate) fn begin_moving(&mut self, why: String) {
         self.give_up_plan(&why);
         self.reason = Some(why);
         self.hold(HoldScope::All, false);
@@ -521,12 +563,18 @@ impl Machine {
 
     fn advance_moving(&mut self) {
         if self.is_fenced() {
-            self.close();
-            self.enter(Phase::Start(Start { since: self.now }));
+            self.find_out_anew();
         }
     }
 
     // ---- what the other files use ----
+
+    /// Nothing is let through until it is clear who is primary.
+    pub(crate) fn find_out_anew(&mut self) {
+        self.close();
+        self.ownership.forget();
+        self.enter(Phase::Start(Start { since: self.now }));
+    }
 
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
@@ -598,7 +646,31 @@ impl Machine {
     }
 
     pub(crate) fn publish(&mut self) {
+        self.posture.temporary_until = self.needs_temporary().then(|| self.now + TEMPORARY);
         self.out.push(Effect::Publish(self.posture.clone()));
+    }
+
+    /// Whether the primary may not be there to ask for much longer, or is not: then reads may go to mirrors for a while even
+    /// if this machine is not there any more either (T1 of PROTOCOL 3.2).
+    fn needs_temporary(&self) -> bool {
+        let unsure = matches!(
+            self.posture.state,
+            StoreState::Holding | StoreState::Flipping | StoreState::Unavailable | StoreState::FailingOver
+        );
+        !self.posture.mirrors.is_empty() && (unsure || self.posture.hold.is_some())
+    }
+
+    /// When the right to stale reads is to be renewed: well before it ends.
+    fn temporary_renewal(&self) -> Option<BootInstant> {
+        let until = self.posture.temporary_until?;
+        Some(until - TEMPORARY_LEFT)
+    }
+
+    fn keep_temporary(&mut self) {
+        let due = self.temporary_renewal().is_some_and(|at| self.now >= at);
+        if due && self.needs_temporary() {
+            self.publish();
+        }
     }
 
     /// Grants a lease of the epoch in force. The caller publishes it.
@@ -614,6 +686,15 @@ impl Machine {
     /// From then on no lease can live that was granted so far.
     pub(crate) fn fence_end(&self) -> BootInstant {
         self.last_grant.map_or(BootInstant::default(), |granted| granted + self.params.fence_wait())
+    }
+
+    /// When [`Machine::is_fenced`] holds at the latest.
+    pub(crate) fn fenced_at(&self) -> BootInstant {
+        self.fence_end().max(self.predecessors_end())
+    }
+
+    pub(crate) fn started(&self) -> BootInstant {
+        self.started.unwrap_or(self.now)
     }
 
     /// Orders a hold. The caller publishes it.
@@ -641,7 +722,8 @@ impl Machine {
     /// Whether nothing of the old epoch can be acknowledged any more: every data thread said so, or every lease is dead.
     pub(crate) fn is_fenced(&self) -> bool {
         let obeyed = self.all_held() && self.posture.hold.is_some_and(|hold| hold.scope == HoldScope::All);
-        obeyed || self.now >= self.fence_end() || !self.params.rules().lease_wait
+        let ours = obeyed || self.now >= self.fence_end();
+        (ours && self.now >= self.predecessors_end()) || !self.params.rules().lease_wait
     }
 
     /// Lets nothing through, and waits for nothing: requests wait for a lease by themselves.

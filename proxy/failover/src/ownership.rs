@@ -1,6 +1,8 @@
 //! Who is in charge: the owner record, followers, and what keeps us from managing a store (PROTOCOL 5.5, 7.4).
 
-use foretoken_types::{Authority, BootInstant, Failure, InstanceId, Operation, Persistence, Writers};
+use foretoken_types::{
+    Authority, BootInstant, EndpointId, Failure, InstanceId, Operation, Persistence, Writers,
+};
 
 use crate::effect::Order;
 use crate::endpoints::is_primary;
@@ -15,6 +17,10 @@ pub(crate) struct Ownership {
     pub(crate) other: Option<InstanceId>,
     /// Until when it is ours for certain.
     until: Option<BootInstant>,
+    /// Since when it is ours without a gap.
+    since: Option<BootInstant>,
+    /// Until when nobody can have taken our place without our knowing: the primary has told who is in charge.
+    heard_until: Option<BootInstant>,
     claim: Option<Operation>,
     next_at: BootInstant,
 }
@@ -22,6 +28,16 @@ pub(crate) struct Ownership {
 impl Ownership {
     pub(crate) const fn next_at(&self) -> BootInstant {
         self.next_at
+    }
+
+    /// What the primary told counts no more: it is asked again when it is known who it is.
+    pub(crate) const fn forget(&mut self) {
+        self.heard_until = None;
+    }
+
+    /// The claim or registration that is under way.
+    pub(crate) const fn claim(&self) -> Option<Operation> {
+        self.claim
     }
 
     pub(crate) const fn is_claiming(&self) -> bool {
@@ -71,6 +87,24 @@ impl Machine {
             && self.ownership.until.is_some_and(|until| self.now < until)
     }
 
+    /// Whether somebody else may have come to be in charge since the primary was last asked. Only a process that was stopped,
+    /// or that could not reach the primary for very long, comes to that.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.ownership.heard_until.is_some_and(|until| self.now >= until)
+    }
+
+    /// The primary that was asked at `asked` has answered.
+    pub(crate) fn heard(&mut self, asked: BootInstant) {
+        // Counted from the sending, and by the store's clock: it ends a little earlier for us.
+        self.ownership.heard_until = Some(asked + self.params.owner_life - self.params.fence_margin * 2);
+    }
+
+    /// From then on no lease can live that a sidecar granted which was in charge before this one, or this one in another
+    /// process: it grants none when it has lapsed.
+    pub(crate) fn predecessors_end(&self) -> BootInstant {
+        self.started().max(self.ownership.since.unwrap_or_default()) + self.params.fence_wait()
+    }
+
     /// Whether the loss of the primary is answered by a failover without anybody's help; else why not.
     ///
     /// # Errors
@@ -104,7 +138,7 @@ impl Machine {
     }
 
     /// Asks for the owner record at the primary.
-    pub(crate) fn claim(&mut self, at: &foretoken_types::EndpointId) -> Operation {
+    pub(crate) fn claim(&mut self, at: &EndpointId) -> Operation {
         let operation = self.order(at, Order::Claim { life: self.params.owner_life });
         self.ownership.claim = Some(operation);
         self.ownership.next_at = self.now + self.params.owner_renew;
@@ -121,11 +155,16 @@ impl Machine {
             return;
         }
         self.ownership.claim = None;
+        if !matches!(result, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. })) {
+            self.heard(sent.at);
+        }
         match result {
             Ok(Answer::Claimed(Claimed::Held)) => {
+                if !self.owns() {
+                    self.ownership.since = Some(self.now);
+                }
                 self.ownership.other = None;
-                // Counted from the sending, and by the store's clock: it ends a little earlier for us.
-                self.ownership.until = Some(sent.at + self.params.owner_life - self.params.fence_margin * 2);
+                self.ownership.until = self.ownership.heard_until;
                 self.ownership.authority = Authority::Owner;
             }
             Ok(Answer::Claimed(Claimed::HeldBy(other))) => {
@@ -133,8 +172,7 @@ impl Machine {
                 self.ownership.other = Some(other.clone());
                 self.ownership.authority =
                     Authority::Follower(format!("sidecar {other} holds the owner record"));
-                let life = self.params.owner_life;
-                self.order(&sent.endpoint, Order::RegisterFollower { life });
+                self.register(&sent.endpoint);
             }
             Ok(_) => {}
             // The primary is in trouble, takes no writes or is none any more: its health and its role will tell. Who was owner
@@ -161,7 +199,12 @@ impl Machine {
             self.ownership.until = None;
             self.ownership.other = None;
             self.ownership.authority = Authority::Follower(why);
-            self.ownership.next_at = self.now + self.params.owner_renew;
+            if self.now >= self.ownership.next_at
+                && !self.ownership.is_claiming()
+                && let Some(primary) = self.posture.primary.clone()
+            {
+                self.register(&primary);
+            }
             return;
         }
         if self.now >= self.ownership.next_at
@@ -170,5 +213,18 @@ impl Machine {
         {
             self.claim(&primary);
         }
+    }
+
+    /// Lets the owner, if there is one, know that its fence would not stop us. What manages a store otherwise reads no such
+    /// record.
+    pub(crate) fn register(&mut self, at: &EndpointId) -> Option<Operation> {
+        let mut looks = self.endpoints.iter().filter_map(|endpoint| endpoint.look.as_ref());
+        if looks.any(|look| look.found.managed_by.is_some()) {
+            return None;
+        }
+        let operation = self.order(at, Order::RegisterFollower { life: self.params.owner_life });
+        self.ownership.claim = Some(operation);
+        self.ownership.next_at = self.now + self.params.owner_renew;
+        Some(operation)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foretoken_types::{EndpointId, InstanceId, LeaseTimes, StoreId, Writers};
+use foretoken_types::{EndpointId, InstanceId, LeaseTimes, StoreId, WriteConcern, Writers};
 
 use crate::event::Settings;
 
@@ -22,6 +22,8 @@ pub struct Params {
     pub threads: usize,
     /// Who else writes.
     pub writers: Writers,
+    /// When writes are acknowledged.
+    pub durability: WriteConcern,
     /// Why roles are never to be changed, when they are not.
     pub follow: Option<String>,
     /// Lengths of leases.
@@ -63,6 +65,7 @@ impl Params {
             endpoints,
             threads,
             writers: Writers::default(),
+            durability: WriteConcern::Asynchronous,
             follow: None,
             lease: LeaseTimes::default(),
             hold_deadline: Duration::from_millis(1500),
@@ -84,7 +87,8 @@ impl Params {
 
     /// Takes over settings that may change.
     pub fn configure(&mut self, settings: Settings) {
-        let Settings { writers, hold_deadline, pause, lag_bytes_max, lag_max } = settings;
+        let Settings { writers, durability, hold_deadline, pause, lag_bytes_max, lag_max } = settings;
+        self.durability = durability;
         (self.writers, self.hold_deadline, self.pause) = (writers, hold_deadline, pause);
         (self.lag_bytes_max, self.lag_max) = (lag_bytes_max, lag_max);
     }

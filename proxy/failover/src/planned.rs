@@ -9,7 +9,7 @@ use foretoken_types::{
 use crate::effect::{Change, ChangeKind, Check, Effect, Order, Outcome};
 use crate::endpoints::{is_linked, is_primary};
 use crate::event::{Answer, Rejection};
-use crate::machine::{Machine, Phase};
+use crate::machine::{LAPSED, Machine, Phase};
 use crate::record::{Cause, Intent};
 
 /// Pause between two readings of the mirror's position.
@@ -316,6 +316,10 @@ impl Machine {
 
     /// The intent is on its way to the disk, and the store serves on.
     fn advance_intent(&mut self, from: &EndpointId) {
+        if self.has_lapsed() {
+            self.begin_moving(LAPSED.to_owned());
+            return;
+        }
         if self.primary_changed(from) {
             return;
         }

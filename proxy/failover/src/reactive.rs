@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use foretoken_types::{
-    Authority, BootInstant, EndpointId, Failure, HoldScope, Link, Observation, Operation, Position, Role,
-    StoreState,
+    Authority, BootInstant, Durability, EndpointId, Failure, HoldScope, Link, Observation, Operation,
+    Position, Role, StoreState, WriteConcern,
 };
 
 use crate::effect::{ChangeKind, Order};
-use crate::endpoints::{is_primary, is_whole_mirror};
+use crate::endpoints::{Endpoint, is_primary, is_whole_mirror};
 use crate::event::{Answer, Rejection, Verdict};
-use crate::machine::{Machine, Phase};
+use crate::machine::{LAPSED, Machine, Phase};
 use crate::record::Cause;
 use crate::start::{Decision, Start};
 
@@ -68,7 +68,7 @@ impl Down {
     pub(crate) fn next_deadline(&self, machine: &Machine) -> BootInstant {
         let soon = machine.now + machine.params.retry;
         match &self.stage {
-            Stage::Gather if !machine.is_fenced() => machine.fence_end(),
+            Stage::Gather if !machine.is_fenced() => machine.fenced_at(),
             Stage::Gather if !self.looks.is_empty() => {
                 soon.min((self.since + machine.params.choice_deadline).max(machine.now))
             }
@@ -126,8 +126,13 @@ impl Machine {
         }
     }
 
-    /// The primary serves on, in the same epoch.
+    /// The primary serves on, in the same epoch; unless somebody else may have moved the role meanwhile.
     pub(crate) fn resume(&mut self, state: StoreState) {
+        if self.has_lapsed() {
+            self.reason = Some(LAPSED.to_owned());
+            self.find_out_anew();
+            return;
+        }
         self.posture.state = state;
         self.reason = None;
         self.end_hold();
@@ -316,6 +321,11 @@ impl Machine {
     /// The eligible mirror whose data goes furthest.
     fn choose(&self) -> Result<Choice, String> {
         let Phase::Down(down) = &self.phase else { return Err("the primary is not lost".to_owned()) };
+        if let Some(silent) = self.silent_holder(down) {
+            return Err(format!(
+                "{silent} does not answer, and may have acknowledged writes that no other mirror has"
+            ));
+        }
         let mut best: Option<Choice> = None;
         let mut reasons = Vec::new();
         for endpoint in &self.endpoints {
@@ -336,6 +346,23 @@ impl Machine {
             }
         }
         best.ok_or_else(|| format!("no mirror is eligible ({})", reasons.join(", ")))
+    }
+
+    /// A mirror that may alone have what was acknowledged by waiting for it, and that has not told its position
+    /// (PROTOCOL 5.4).
+    fn silent_holder(&self, down: &Down) -> Option<&EndpointId> {
+        let answers = |endpoint: &&Endpoint| endpoint.seen_since(down.since).is_some();
+        // A process that never served does not know which mirrors counted.
+        let unknown = self.identity.is_none() && self.params.durability != WriteConcern::Asynchronous;
+        let may_hold = |endpoint: &&Endpoint| {
+            let waited = self.posture.durability == Durability::Synchronous;
+            endpoint.id != down.lost && (unknown || (waited && self.holders.contains(&endpoint.id)))
+        };
+        self.endpoints
+            .iter()
+            .filter(may_hold)
+            .find(|endpoint| !answers(endpoint))
+            .map(|endpoint| &endpoint.id)
     }
 
     /// Why an endpoint that shows `found` can't take over from the primary. `promoted`: we have tried to promote it.

@@ -7,7 +7,7 @@ use foretoken_types::{Authority, EndpointId, Epoch, Failure, Observation, Operat
 
 use crate::effect::{Order, Outcome};
 use crate::event::{Answer, Rejection};
-use crate::machine::{Identity, Machine, Phase};
+use crate::machine::{Identity, LAPSED, Machine, Phase};
 use crate::record::{Cause, Record};
 use crate::start::Start;
 use crate::{Effect, repair};
@@ -28,6 +28,8 @@ pub(crate) struct Take {
 enum Stage {
     /// Taking the owner record.
     Claim(Option<Operation>),
+    /// Not the owner: registering as a follower. The owner must know of us before we acknowledge anything.
+    Register(Operation),
     /// Raising the epoch.
     Save,
     /// The save is under way.
@@ -51,7 +53,12 @@ impl Machine {
             Cause::Switchover | Cause::Failover => StoreState::FailedOver,
         };
         // The sidecar that has just promoted is the owner; who finds things as they are must ask.
-        let stage = if cause == Cause::Found { Stage::Claim(None) } else { Stage::Save };
+        let stage = if cause == Cause::Found {
+            Stage::Claim(None)
+        } else {
+            self.heard(self.now);
+            Stage::Save
+        };
         self.enter(Phase::Take(Take { primary, found, cause, position, state, detail, stage }));
     }
 
@@ -63,7 +70,8 @@ impl Machine {
                 let primary = take.primary.clone();
                 if let Some(why) = why {
                     self.ownership.authority = Authority::Follower(why);
-                    self.set_stage(Stage::Save);
+                    let stage = self.register(&primary).map_or(Stage::Save, Stage::Register);
+                    self.set_stage(stage);
                     self.advance_take();
                 } else if !self.ownership.is_claiming() {
                     let operation = self.claim(&primary);
@@ -72,7 +80,7 @@ impl Machine {
             }
             Stage::Save => self.save_epoch(),
             Stage::Saving(epoch) if !self.is_saving() => self.epoch_saved(epoch),
-            Stage::Claim(Some(_)) | Stage::Saving(_) | Stage::Mark(_) => {}
+            Stage::Claim(Some(_)) | Stage::Register(_) | Stage::Saving(_) | Stage::Mark(_) => {}
         }
     }
 
@@ -138,7 +146,7 @@ impl Machine {
     pub(crate) fn take_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
         let Phase::Take(take) = &self.phase else { return };
         match take.stage {
-            Stage::Claim(Some(claim)) if claim == operation => {
+            Stage::Claim(Some(order)) | Stage::Register(order) if order == operation => {
                 let gone =
                     matches!(&result, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }));
                 if gone {
@@ -146,7 +154,8 @@ impl Machine {
                         Some(format!("{} did not answer the claim of the owner record", take.primary));
                     self.enter(Phase::Start(Start { since: self.now }));
                 } else {
-                    self.set_stage(Stage::Save);
+                    let stage = self.ownership.claim().map_or(Stage::Save, Stage::Register);
+                    self.set_stage(stage);
                 }
             }
             // A marker that can't be written (out of memory, say) is written later: the epoch holds without it.
@@ -159,6 +168,11 @@ impl Machine {
     }
 
     fn serve(&mut self) {
+        if self.has_lapsed() {
+            self.reason = Some(LAPSED.to_owned());
+            self.find_out_anew();
+            return;
+        }
         let Some(record) = self.registry.record.clone() else { return };
         let Phase::Take(take) = &self.phase else { return };
         let (primary, detail, cause) = (take.primary.clone(), take.detail.clone(), take.cause);

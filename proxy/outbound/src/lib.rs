@@ -15,6 +15,7 @@
 
 mod accept;
 mod authorize;
+mod durable;
 mod gate;
 mod metrics;
 mod obey;
@@ -31,5 +32,6 @@ mod tally;
 mod view;
 
 pub use accept::{DataPlane, Error, StoreFactory};
+pub use durable::Ask;
 pub use metrics::describe;
 pub use store::{EndpointParams, Rules, StoreParams, Tunables};

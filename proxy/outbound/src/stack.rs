@@ -14,6 +14,7 @@ use tower::retry::RetryLayer;
 use tower::{Service, ServiceBuilder};
 
 use crate::authorize::AuthorizeLayer;
+use crate::durable::DurableLayer;
 use crate::gate::Admission;
 use crate::request::{Request, Response};
 use crate::rescue::RescueLayer;
@@ -33,5 +34,6 @@ pub(crate) fn build<P: Protocol>(
         .layer(RetryLayer::new(Again::new(view()))) // above Hold: who goes again is admitted again
         .layer(HoldLayer::new(Admission::new(view(), Rc::clone(&store.held)))) // above Authorize: held, then authorised
         .layer(AuthorizeLayer::new(view())) // stamps the epoch going down, checks it coming up
+        .layer(DurableLayer::new(view(), store.asks.clone())) // below Authorize: the right is checked after the wait
         .service(Route::new(Rc::clone(&store.pool), view())) // checks it once more, where it is used
 }

@@ -10,6 +10,7 @@ use foretoken_transport::Connector;
 use foretoken_types::{Clock, EndpointId, Posture, Report, StoreId};
 use tokio::sync::{mpsc, watch};
 
+use crate::durable::Ask;
 use crate::gate::Held;
 use crate::pool::Pool;
 use crate::tally::StoreTally;
@@ -50,6 +51,8 @@ pub struct StoreParams<P> {
     pub tunables: watch::Receiver<Arc<Tunables>>,
     /// What happened.
     pub reports: mpsc::Sender<Report>,
+    /// Whom to ask whether a mirror has a write.
+    pub asks: mpsc::Sender<Ask>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Which safety rules hold: all, but in the builds that prove that the history checker notices a broken one.
@@ -92,6 +95,7 @@ pub(crate) struct Store<P: Protocol> {
     pub(crate) held: Rc<Held>,
     pub(crate) pool: Rc<Pool<P>>,
     pub(crate) tally: Rc<StoreTally>,
+    pub(crate) asks: mpsc::Sender<Ask>,
     /// Set once when the proxy shuts down.
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) sessions: Cell<usize>,
@@ -115,6 +119,7 @@ impl<P: Protocol + Clone> Store<P> {
             held: Rc::default(),
             pool,
             tally,
+            asks: params.asks.clone(),
             draining,
             sessions: Cell::new(0),
         })

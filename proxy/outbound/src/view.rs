@@ -110,7 +110,7 @@ impl View {
             return Some(Target::Primary(primary, posture.epoch));
         }
         let stale = batch.access == Access::Read && batch.carriage == Carriage::Shared && !pinned;
-        if stale && !posture.mirrors.is_empty() && self.tunables().stale_reads {
+        if stale && posture.admits_stale(now) && self.tunables().stale_reads {
             return posture.mirrors.iter().find_map(|route| self.index(&route.endpoint)).map(Target::Mirror);
         }
         None
@@ -124,7 +124,7 @@ impl View {
                 let posture = self.posture();
                 posture.epoch == epoch && posture.admits(access, now)
             }
-            Target::Mirror(_) => true,
+            Target::Mirror(_) => self.posture().admits_stale(self.now()),
             Target::Open => false,
         }
     }

@@ -36,11 +36,13 @@ pub enum FaultKind {
     Pinned,
     /// The reply was not one that the protocol allows.
     Malformed,
+    /// The primary has executed the write, and no mirror has confirmed it in time.
+    NotDurable,
 }
 
 impl FaultKind {
     /// Every kind, in the order of their labels in metrics.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Connect,
         Self::Reset,
         Self::EpochMoved,
@@ -51,6 +53,7 @@ impl FaultKind {
         Self::Draining,
         Self::Pinned,
         Self::Malformed,
+        Self::NotDurable,
     ];
 
     /// The label in metrics and logs.
@@ -67,6 +70,7 @@ impl FaultKind {
             Self::Draining => "draining",
             Self::Pinned => "pinned",
             Self::Malformed => "malformed",
+            Self::NotDurable => "not_durable",
         }
     }
 
@@ -74,7 +78,9 @@ impl FaultKind {
     #[must_use]
     pub const fn side(self) -> Side {
         match self {
-            Self::Connect | Self::Reset | Self::NotServing | Self::Malformed => Side::Upstream,
+            Self::Connect | Self::Reset | Self::NotServing | Self::Malformed | Self::NotDurable => {
+                Side::Upstream
+            }
             Self::EpochMoved
             | Self::LeaseEnded
             | Self::HoldExpired

@@ -28,4 +28,4 @@ pub use observation::{Failure, Link, Observation, OwnerClaim, Persistence, Role}
 pub use posture::{Access, Hold, HoldScope, MirrorRoute, Posture};
 pub use report::Report;
 pub use sample::{ErrorClass, LATENCY_BOUNDS_US, LatencyBuckets, Outcome, Sample};
-pub use state::{Authority, Durability, StoreState, Writers};
+pub use state::{Authority, Durability, StoreState, WriteConcern, Writers};

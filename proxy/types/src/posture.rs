@@ -65,6 +65,8 @@ pub struct Posture {
     pub hold: Option<Hold>,
     /// Mirrors that may serve stale reads, best first.
     pub mirrors: Vec<MirrorRoute>,
+    /// Until when they may, with nobody left to ask (T1 of PROTOCOL 3.2). `None`: they may not.
+    pub temporary_until: Option<BootInstant>,
     /// When a write counts as acknowledged.
     pub durability: Durability,
 }
@@ -81,6 +83,7 @@ impl Posture {
             lease: None,
             hold: None,
             mirrors: Vec::new(),
+            temporary_until: None,
             durability: Durability::Asynchronous,
         }
     }
@@ -91,6 +94,12 @@ impl Posture {
         self.primary.is_some()
             && self.lease.is_some_and(|lease| lease.may_send(self.epoch, now))
             && !self.hold.is_some_and(|hold| hold.keeps(access))
+    }
+
+    /// Whether a mirror may serve a read at `now`.
+    #[must_use]
+    pub fn admits_stale(&self, now: BootInstant) -> bool {
+        self.temporary_until.is_some_and(|until| now < until)
     }
 
     /// Whether a reply to a request that was sent under `epoch` may be acknowledged at `now` (PROTOCOL 3.4, rule 5).

@@ -54,6 +54,21 @@ pub enum Durability {
     /// When the primary has replied.
     #[default]
     Asynchronous,
+    /// When a mirror has it, too.
+    Synchronous,
+}
+
+/// When writes are to be acknowledged, as declared in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteConcern {
+    /// When the primary has replied.
+    #[default]
+    Asynchronous,
+    /// When a mirror has it too, as long as one keeps up.
+    Synchronous,
+    /// Never before a mirror has it.
+    SynchronousStrict,
 }
 
 /// Who else writes to the store, as declared in the configuration (PROTOCOL 5.5 and 6).

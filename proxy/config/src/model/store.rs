@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use foretoken_types::{Address, StoreId, Writers};
+use foretoken_types::{Address, StoreId, WriteConcern, Writers};
 
 use super::{Detect, Endpoint, LeaseTiming, Switchover};
 use crate::section::section;
@@ -38,6 +38,12 @@ section! {
         /// Too low: hardly any mirror qualifies when it matters. Too high: clients see old data.
         /// Default 5s: a link that is idle but alive shows up to a second or two, so this tells broken from idle.
         live read_lag_max: Duration = default("5s") in "100ms" to "1h";
+        /// When a write is acknowledged: "asynchronous" when the primary has executed it; "synchronous" when a mirror has it
+        /// too, so that a failover loses no acknowledged write, as long as a mirror keeps up, and as before when none does;
+        /// "synchronous-strict" never without a mirror: such writes end in doubt after hold_max.
+        /// Synchronous writes take another round trip or two to the mirror (some 0.3 ms on one host).
+        /// Default "asynchronous": what Redis does by itself.
+        live durability: WriteConcern = default("asynchronous");
         /// Longest time that a request waits for a primary; then it is refused as certainly not executed.
         /// Too low: clients see errors in each failover. Too high: they give up first, and their own timeout is in doubt.
         /// Keep it below the timeout of the clients' drivers; must be above switchover.hold_deadline.
@@ -141,5 +147,11 @@ pub enum Reads {
     /// To a mirror that is not too far behind.
     MirrorWhenHeld,
 }
+
+choice!(WriteConcern {
+    "asynchronous" => WriteConcern::Asynchronous,
+    "synchronous" => WriteConcern::Synchronous,
+    "synchronous-strict" => WriteConcern::SynchronousStrict,
+});
 
 choice!(Reads { "primary" => Reads::Primary, "mirror-when-held" => Reads::MirrorWhenHeld });

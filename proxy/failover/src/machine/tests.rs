@@ -39,8 +39,8 @@ fn serving_with(change: impl FnOnce(&mut crate::Params)) -> Sim {
     let mut sim = world_with(change);
     sim.start(0);
     assert!(sim.run_until(MS * 2000, |sim| sim.serves(0)), "it serves: {:?}", reason(&sim));
-    // Every endpoint has been looked at since, and the owner record is ours.
-    sim.run_for(MS * 1000);
+    // Every endpoint has been looked at since, and nobody can be left who was in charge before.
+    sim.run_for(MS * 3000);
     sim
 }
 

@@ -44,6 +44,9 @@ pub fn not_executed(kind: FaultKind) -> Bytes {
         FaultKind::Pinned => {
             b"-LOADING Foretoken lost this connection's state: not executed, connect again\r\n"
         }
+        FaultKind::NotDurable => {
+            b"-LOADING Foretoken found no mirror that confirms the write: not executed, try again\r\n"
+        }
         FaultKind::Malformed => b"-LOADING Foretoken got a malformed reply: not executed, try again\r\n",
     })
 }
