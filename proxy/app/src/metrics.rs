@@ -45,8 +45,9 @@ pub(crate) fn describe() {
     );
 }
 
-const STATES: [StoreState; 7] = [
+const STATES: [StoreState; 8] = [
     StoreState::Healthy,
+    StoreState::AtRisk,
     StoreState::Holding,
     StoreState::Flipping,
     StoreState::FailedOver,

@@ -162,6 +162,9 @@ pub enum Event {
         /// Whether it is durable.
         result: Result<(), SaveFailure>,
     },
+    /// The primary is expected to become unavailable, and why; `None`: no longer. Raises durability and prepares stale reads
+    /// (PROTOCOL 3.1).
+    Risk(Option<String>),
     /// The configuration was changed. In force at once, or after the switchover that is under way.
     Configured(Settings),
     /// An operator wants the primary to move.

@@ -57,6 +57,8 @@ pub struct Machine {
     pub(crate) loss_published: Option<Epoch>,
     /// What the last primary had that was fenced: its history and position.
     pub(crate) fenced: Option<(EndpointId, String, Position)>,
+    /// Why the primary is expected to become unavailable, if it is.
+    risk: Option<String>,
     /// Mirrors that may have acknowledged writes which no other has.
     pub(crate) holders: Vec<EndpointId>,
     /// Settings that are not in force yet.
@@ -221,6 +223,7 @@ impl Machine {
             sent: BTreeMap::new(),
             loss_published: None,
             fenced: None,
+            risk: None,
             holders: Vec::new(),
             configured: None,
             mark_at: BootInstant::default(),
@@ -263,6 +266,7 @@ impl Machine {
         self.keep_temporary();
         self.keep_ownership();
         repair::repair(self);
+        self.keep_risk();
         let effects = std::mem::take(&mut self.out);
         if cfg!(debug_assertions) {
             let facts = Facts {
@@ -328,6 +332,12 @@ impl Machine {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+
+    /// Why the primary is expected to become unavailable, if it is.
+    #[must_use]
+    pub fn risk(&self) -> Option<&str> {
+        self.risk.as_deref()
     }
 
     /// When the hold in force began.
@@ -399,6 +409,7 @@ impl Machine {
             }
             Event::Answered { operation, result } => self.take_in_answer(operation, result),
             Event::Saved { operation, result } => self.take_in_saved(operation, result),
+            Event::Risk(risk) => self.risk = risk,
             Event::Configured(settings) => self.configured = Some(settings),
             Event::Switchover { command, to, dry_run } => self.take_in_switchover(command, to, dry_run),
         }
@@ -516,12 +527,29 @@ impl Machine {
         let durability = match self.params.durability {
             WriteConcern::Synchronous if self.holders.is_empty() => Durability::Asynchronous,
             WriteConcern::Synchronous | WriteConcern::SynchronousStrict => Durability::Synchronous,
+            WriteConcern::Asynchronous if self.risk.is_some() && !self.holders.is_empty() => {
+                Durability::Synchronous
+            }
             WriteConcern::Asynchronous => Durability::Asynchronous,
         };
         if self.posture.durability != durability {
             self.posture.durability = durability;
             self.publish();
         }
+    }
+
+    /// HEALTHY and AT_RISK. What has too little redundancy already shows that first.
+    fn keep_risk(&mut self) {
+        if !matches!(self.phase, Phase::Serving) {
+            return;
+        }
+        let state = match (self.posture.state, &self.risk) {
+            (StoreState::Healthy, Some(_)) => StoreState::AtRisk,
+            (StoreState::AtRisk, None) => StoreState::Healthy,
+            _ => return,
+        };
+        self.posture.state = state;
+        self.publish();
     }
 
     /// Leaves the serving phase when the primary is not what it was. Also asked before a switchover begins to hold.
@@ -655,7 +683,11 @@ impl Machine {
     fn needs_temporary(&self) -> bool {
         let unsure = matches!(
             self.posture.state,
-            StoreState::Holding | StoreState::Flipping | StoreState::Unavailable | StoreState::FailingOver
+            StoreState::AtRisk
+                | StoreState::Holding
+                | StoreState::Flipping
+                | StoreState::Unavailable
+                | StoreState::FailingOver
         );
         !self.posture.mirrors.is_empty() && (unsure || self.posture.hold.is_some())
     }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum StoreState {
     /// The primary serves and a mirror keeps up.
     Healthy,
+    /// As healthy as before, and expected to become unavailable: stale reads are prepared, and writes wait for a mirror.
+    AtRisk,
     /// A planned switchover holds writes and waits for the drain and for the mirror to be equal.
     Holding,
     /// Roles are being exchanged: demote, then promote, then the epoch grows.
@@ -31,6 +33,7 @@ impl StoreState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::AtRisk => "at_risk",
             Self::Holding => "holding",
             Self::Flipping => "flipping",
             Self::FailedOver => "failed_over",
