@@ -66,6 +66,15 @@ async fn a_mixed_pipeline_gets_the_same_bytes_as_direct_however_it_is_cut() {
 }
 
 #[tokio::test]
+async fn what_is_pipelined_behind_the_beginning_of_a_relay_goes_on() {
+    for first in ["CLIENT REPLY SKIP\r\nGET a", "SUBSCRIBE c\r\nUNSUBSCRIBE c", "CLIENT TRACKING ON"] {
+        let stream = format!("SET a 1\r\n{first}\r\nGET a\r\nQUIT\r\n");
+        let reply = same_as_direct(stream.as_bytes(), stream.len()).await;
+        assert!(reply.ends_with(b"$1\r\n1\r\n+OK\r\n"), "{first}");
+    }
+}
+
+#[tokio::test]
 async fn protocol_errors_are_told_in_the_words_of_redis_and_after_the_replies_before_them() {
     for broken in ["*1\r\n+PING\r\n", "*abc\r\n", "*1\r\n$-5\r\n", "*1\r\n$999999999999\r\n", "SET 'a\r\n"] {
         let bytes = format!("*1\r\n$4\r\nPING\r\n{broken}");

@@ -37,6 +37,10 @@ pub(crate) async fn serve<P: Protocol>(
     let mut posture = view.watch();
     let mut draining = store.draining.clone();
     loop {
+        // Before any wait: a pipeline brings more in one read than the request that began the relay.
+        if pass_on(store, client, down, &mut up, epoch, &mut wrote).await? {
+            return Ok(());
+        }
         enum Turn {
             Up(Bytes),
             Down,
@@ -63,24 +67,37 @@ pub(crate) async fn serve<P: Protocol>(
                 }
             }
             Turn::Up(chunk) => down.forward(view, Some(epoch), chunk).await?,
-            Turn::Down => loop {
-                let step = client.session.borrow_mut().step(&mut down.input);
-                match step {
-                    Step::Starved => break,
-                    Step::Batch(batch) | Step::Long(batch) => {
-                        wrote |= batch.access == Access::Write;
-                        send(view, epoch, &mut up, &batch).await?;
-                        store.tally.answered_here(batch.requests);
-                    }
-                    Step::Piece { bytes, .. } => up.write_all(&bytes).await.map_err(|_| Over)?,
-                    Step::Answer { reply, close } => {
-                        down.forward(view, None, reply).await?;
-                        if close {
-                            return Ok(());
-                        }
-                    }
+            Turn::Down => {}
+        }
+    }
+}
+
+/// Sends the requests on that have been read. `true`: the client has said goodbye.
+async fn pass_on<P: Protocol>(
+    store: &Rc<Store<P>>,
+    client: &Rc<Client<P>>,
+    down: &mut Downstream,
+    up: &mut Stream,
+    epoch: Epoch,
+    wrote: &mut bool,
+) -> Result<bool, Over> {
+    let view = &store.view;
+    loop {
+        let step = client.session.borrow_mut().step(&mut down.input);
+        match step {
+            Step::Starved => return Ok(false),
+            Step::Batch(batch) | Step::Long(batch) => {
+                *wrote |= batch.access == Access::Write;
+                send(view, epoch, up, &batch).await?;
+                store.tally.answered_here(batch.requests);
+            }
+            Step::Piece { bytes, .. } => up.write_all(&bytes).await.map_err(|_| Over)?,
+            Step::Answer { reply, close } => {
+                down.forward(view, None, reply).await?;
+                if close {
+                    return Ok(true);
                 }
-            },
+            }
         }
     }
 }
