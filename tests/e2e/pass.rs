@@ -75,6 +75,16 @@ async fn what_is_pipelined_behind_the_beginning_of_a_relay_goes_on() {
 }
 
 #[tokio::test]
+async fn a_script_that_has_written_is_not_sent_again_whatever_it_answers() {
+    for code in ["LOADING", "READONLY", "MASTERDOWN", "UNBLOCKED"] {
+        let script = format!("redis.call('INCR', 'n') return redis.error_reply('{code} says the script')");
+        let stream = format!("EVAL \"{script}\" 0\r\nGET n\r\nQUIT\r\n");
+        let reply = same_as_direct(stream.as_bytes(), stream.len()).await;
+        assert!(reply.ends_with(b"$1\r\n1\r\n+OK\r\n"), "{code}");
+    }
+}
+
+#[tokio::test]
 async fn protocol_errors_are_told_in_the_words_of_redis_and_after_the_replies_before_them() {
     for broken in ["*1\r\n+PING\r\n", "*abc\r\n", "*1\r\n$-5\r\n", "*1\r\n$999999999999\r\n", "SET 'a\r\n"] {
         let bytes = format!("*1\r\n$4\r\nPING\r\n{broken}");
