@@ -1,5 +1,7 @@
 //! Sessions share upstream connections without seeing each other.
 
+use std::time::{Duration, Instant};
+
 use crate::support::data_path::DataPath;
 use crate::support::servers::RedisServer;
 
@@ -59,6 +61,25 @@ async fn a_second_client_with_a_wrong_password_gets_nothing() {
         assert_eq!(refused.code(), Some("NOAUTH"));
         let value: String = redis::cmd("GET").arg("k").query(&mut good).expect("gets");
         assert_eq!(value, "v");
+    })
+    .await
+    .expect("done");
+}
+
+#[tokio::test]
+async fn a_client_that_only_logs_in_leaves_no_connection_behind() {
+    let store = RedisServer::start(&[]);
+    let path = DataPath::start(&[store.port]).await;
+    let url = path.url();
+    tokio::task::spawn_blocking(move || {
+        for _ in 0..20 {
+            // It sends SELECT and nothing else.
+            drop(connect(&format!("{url}/3")));
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while connected_clients(&store) > 0 {
+            assert!(Instant::now() < deadline, "{} connections are left", connected_clients(&store));
+        }
     })
     .await
     .expect("done");

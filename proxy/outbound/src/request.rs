@@ -25,11 +25,13 @@ pub(crate) struct Own<U: Upstream> {
     pub(crate) endpoint: usize,
     /// The session holds no state on it and is in the state that any shared one has.
     pub(crate) surplus: Cell<bool>,
+    /// It was left to the shared ones, or closed by them.
+    pub(crate) given: Cell<bool>,
 }
 
 impl<U: Upstream> Drop for Own<U> {
     fn drop(&mut self) {
-        if !self.surplus.get() {
+        if !self.given.get() {
             self.upstream.close();
         }
     }

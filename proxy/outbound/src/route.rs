@@ -1,5 +1,6 @@
 //! Route: the connection that carries a request, and the fence just before it is sent.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -138,6 +139,7 @@ fn put_away_own<P: Protocol>(pool: &Pool<P>, client: &Client<P>) {
     if own.as_ref().is_some_and(|own| own.surplus.get())
         && let Some(own) = own.take()
     {
+        own.given.set(true);
         pool.offer(own.endpoint, own.epoch, client.session.borrow().key(), own.upstream.clone());
     }
 }
@@ -168,7 +170,7 @@ async fn over_own<P: Protocol>(
         if requests > 0 {
             replay(&upstream, view, request, frames, requests).await?;
         }
-        let own = Own { upstream, epoch: at, endpoint, surplus: std::cell::Cell::new(false) };
+        let own = Own { upstream, epoch: at, endpoint, surplus: Cell::new(false), given: Cell::new(false) };
         *client.own.borrow_mut() = Some(own);
     }
     let upstream = match client.own.borrow().as_ref() {
