@@ -87,6 +87,8 @@ where
             Err(fault) => fault,
         };
         this.layer.tally.fault(fault.kind);
+        // What was refused without being sent leaves the connection in another state than the session: a `MULTI` may be open.
+        this.client.own.borrow_mut().take();
         let epoch = this.layer.view.epoch();
         let Refusal { words, in_doubt, not_executed } =
             this.client.session.borrow_mut().refuse(this.batch, fault, epoch);
