@@ -42,6 +42,8 @@ pub enum Kind {
     Quit,
     /// `RESET`.
     Reset,
+    /// `POST`, `Host:`: of another protocol.
+    Foreign,
     /// It may wait for another client's command, so that no reply behind it comes before.
     Blocking,
     /// `WAIT`, `WAITAOF`: about the writes that were sent over the same connection before.

@@ -105,7 +105,12 @@ impl RedisSession {
             // Inside of a transaction it is queued like any other command.
             Kind::Blocking | Kind::Wait if self.transaction.is_some() => Lane::Run(Carriage::Dedicated),
             Kind::Blocking | Kind::Wait => Lane::Alone(Carriage::Blocking),
+            // The relay begins on a new connection: what is watched or queued would be forgotten.
+            Kind::Relay if self.is_atomic() => Lane::Here,
             Kind::Relay => Lane::Alone(Carriage::Relay),
+            // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
+            // the lines behind it executed.
+            Kind::Foreign => Lane::Here,
             _ => Lane::Alone(Carriage::Dedicated),
         }
     }
@@ -114,6 +119,15 @@ impl RedisSession {
     fn answer(&mut self, kind: Kind) -> Step {
         if kind == Kind::Quit {
             return Step::Answer { reply: reply::ok(), close: true };
+        }
+        if kind == Kind::Foreign {
+            return Step::Answer { reply: Bytes::new(), close: true };
+        }
+        if kind == Kind::Relay && !self.transaction.as_ref().is_some_and(Transaction::is_lost) {
+            let reply = Bytes::from_static(
+                b"-ERR Foretoken can't do this between WATCH or MULTI and EXEC: connect again\r\n",
+            );
+            return Step::Answer { reply, close: true };
         }
         let reply = match (kind, &mut self.transaction) {
             (Kind::Multi, transaction @ None) => {
@@ -137,6 +151,11 @@ impl RedisSession {
             _ => reply::queued(),
         };
         Step::Answer { reply, close: false }
+    }
+
+    /// Whether the session's own connection holds what another one would not know of: watched keys, or queued commands.
+    fn is_atomic(&self) -> bool {
+        self.watching || self.dirty || self.transaction.is_some()
     }
 
     fn end_transaction(&mut self) {
@@ -347,7 +366,13 @@ impl Session for RedisSession {
             Kind::Multi if succeeded && self.transaction.is_none() => {
                 self.transaction = Some(Transaction::new(&batch.frames));
             }
-            Kind::Exec | Kind::Discard => self.end_transaction(),
+            Kind::Exec | Kind::Discard => {
+                // What was set in it is known to its connection only.
+                self.pinned |= kind == Kind::Exec
+                    && succeeded
+                    && self.transaction.as_ref().is_some_and(Transaction::sets);
+                self.end_transaction();
+            }
             Kind::Reset => {
                 self.end_transaction();
                 self.pinned = false;
@@ -362,6 +387,9 @@ impl Session for RedisSession {
             Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo => {
                 if succeeded {
                     self.key.apply(kind, args(&batch.frames));
+                } else if kind == Kind::Hello && may_have_logged_in(&batch.frames, reply) {
+                    // The connection may be another user's than the key says: nobody else may have it.
+                    self.pinned = true;
                 }
                 if !self.is_pinned() {
                     return Retirement::Surplus;
@@ -470,6 +498,13 @@ impl Session for RedisSession {
         refusal.words = (!ended).then(|| words.freeze());
         refusal
     }
+}
+
+/// Whether a `HELLO` that failed may have changed the connection's user: Redis before 7.2 takes its options one by one, and
+/// finds a wrong one behind `AUTH` too late (`helloCommand` in `networking.c`).
+fn may_have_logged_in(frame: &[u8], reply: &[u8]) -> bool {
+    let early = [&b"-WRONGPASS "[..], b"-NOPROTO "].iter().any(|code| reply.starts_with(code));
+    !early && args(frame).any(|arg| arg.eq_ignore_ascii_case(b"AUTH"))
 }
 
 /// A line for each unknown command, once per thread and name, within a bound.

@@ -80,7 +80,7 @@ const GROUPS: &[(Row, &str)] = &[
     // The connection.
     (Is(Read, Plain), "ECHO PING CLIENT|HELP"),
     (Is(Read, Auth), "AUTH"), (Is(Read, Hello), "HELLO"), (Is(Read, Select), "SELECT"), (Is(Read, Quit), "QUIT"),
-    (Is(Read, Reset), "RESET"), (Is(Read, ClientSetName), "CLIENT|SETNAME"), (Is(Read, ClientSetInfo), "CLIENT|SETINFO"),
+    (Is(Read, Reset), "RESET"), (Is(Read, Foreign), "HOST: POST"), (Is(Read, ClientSetName), "CLIENT|SETNAME"), (Is(Read, ClientSetInfo), "CLIENT|SETINFO"),
     (Is(Read, Sticky), "ASKING READONLY READWRITE CLIENT|CAPA CLIENT|GETNAME CLIENT|GETREDIR CLIENT|ID CLIENT|INFO
         CLIENT|LIST CLIENT|NO-EVICT CLIENT|NO-TOUCH CLIENT|TRACKINGINFO"),
     (Is(Write, Sticky), "CLIENT|KILL CLIENT|PAUSE CLIENT|UNBLOCK CLIENT|UNPAUSE"),

@@ -236,3 +236,68 @@ proptest! {
         prop_assert_eq!(summary(&mut RedisSession::default(), pieces)?, at_once);
     }
 }
+
+/// One request, and what the server answers to it.
+fn reply(session: &mut RedisSession, args: &[&str], reply: &[u8]) -> Retirement {
+    let Step::Batch(batch) = session.step(&mut frames(&[args])) else {
+        panic!("{args:?} goes to the server")
+    };
+    session.replied(&batch, reply)
+}
+
+#[test]
+fn what_a_transaction_set_stays_with_its_connection() {
+    for (inside, then, pinned) in [
+        (["SELECT", "1"], ["EXEC", "*1\r\n+OK\r\n"], true),
+        (["AUTH", "secret"], ["EXEC", "*1\r\n+OK\r\n"], true),
+        (["HELLO", "3"], ["EXEC", "*1\r\n%0\r\n"], true),
+        (["SELECT", "1"], ["DISCARD", "+OK\r\n"], false),
+        (["SELECT", "1"], ["EXEC", "-EXECABORT\r\n"], false),
+        (["INCR", "a"], ["EXEC", "*1\r\n:1\r\n"], false),
+    ] {
+        let mut session = RedisSession::default();
+        reply(&mut session, &["MULTI"], b"+OK\r\n");
+        reply(&mut session, &inside, b"+QUEUED\r\n");
+        reply(&mut session, &then[..1], then[1].as_bytes());
+        assert_eq!(session.is_pinned(), pinned, "{inside:?} {then:?}");
+    }
+}
+
+#[test]
+fn a_hello_that_failed_behind_its_login_leaves_its_connection_to_nobody() {
+    for (told, pinned) in [
+        ("-ERR Syntax error in HELLO option 'BAD'\r\n", true),
+        ("-WRONGPASS invalid username-password pair or user is disabled.\r\n", false),
+        ("-NOPROTO unsupported protocol version\r\n", false),
+        ("%0\r\n", false),
+    ] {
+        let mut session = RedisSession::default();
+        let args = ["HELLO", "3", "auth", "user", "secret", "BAD"];
+        let retirement = reply(&mut session, &args, told.as_bytes());
+        assert_eq!(session.is_pinned(), pinned, "{told}");
+        assert_eq!(retirement == Retirement::Surplus, !pinned, "{told}");
+    }
+}
+
+#[test]
+fn no_relay_begins_between_watch_or_multi_and_exec() {
+    for (begin, relay) in [
+        (&["WATCH", "a"][..], &["CLIENT", "TRACKING", "ON"][..]),
+        (&["MULTI"], &["SUBSCRIBE", "c"]),
+        (&["MULTI"], &["CLIENT", "REPLY", "SKIP"]),
+    ] {
+        let mut session = RedisSession::default();
+        reply(&mut session, begin, b"+OK\r\n");
+        let told = drive(&mut session, &mut frames(&[relay, &["SET", "a", "1"]]));
+        assert_eq!(told.len(), 1, "nothing goes on behind it: {told:?}");
+        assert!(told[0].starts_with("answer -ERR Foretoken") && told[0].ends_with("true"), "{told:?}");
+    }
+}
+
+#[test]
+fn words_of_http_end_the_session_before_a_line_behind_them() {
+    for first in ["POST / HTTP/1.1", "Host: store"] {
+        let mut input = BytesMut::from(&format!("{first}\r\nFLUSHALL\r\n")[..]);
+        assert_eq!(drive(&mut RedisSession::default(), &mut input), ["answer  true"], "{first}");
+    }
+}

@@ -18,6 +18,8 @@ pub(super) struct Transaction {
     requests: u32,
     /// Too long, or holding something that another connection would not queue in the same way.
     fixed: bool,
+    /// It holds something that changes its connection (`SELECT`, `AUTH`): that comes into force with its `EXEC`.
+    sets: bool,
     fate: Fate,
 }
 
@@ -33,12 +35,12 @@ enum Fate {
 impl Transaction {
     /// Begun by `multi`.
     pub(super) fn new(multi: &[u8]) -> Self {
-        Self { frames: BytesMut::from(multi), requests: 1, fixed: false, fate: Fate::Open }
+        Self { frames: BytesMut::from(multi), requests: 1, fixed: false, sets: false, fate: Fate::Open }
     }
 
     /// Begun after the watched keys were left behind: nothing of it reaches a server.
     pub(super) fn lost_watch() -> Self {
-        Self { frames: BytesMut::new(), requests: 0, fixed: true, fate: Fate::WatchLost }
+        Self { frames: BytesMut::new(), requests: 0, fixed: true, sets: false, fate: Fate::WatchLost }
     }
 
     pub(super) fn lose_watch(&mut self) {
@@ -69,12 +71,17 @@ impl Transaction {
         self.frames = BytesMut::new();
     }
 
+    pub(super) fn sets(&self) -> bool {
+        self.sets
+    }
+
     /// A batch was sent inside of it.
     pub(super) fn queue(&mut self, batch: &Batch, kind: Kind) {
+        let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait);
+        self.sets |= !plain && !matches!(kind, Kind::Multi | Kind::Watch | Kind::Unwatch);
         if self.fixed {
             return;
         }
-        let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait);
         if !plain || self.frames.len() + batch.frames.len() > REPLAY_BYTES {
             self.overflow();
             return;
