@@ -14,13 +14,16 @@ mod effect;
 mod endpoints;
 mod event;
 mod invariants;
+mod knowledge;
 mod machine;
 mod ownership;
 mod params;
+mod plan;
 mod planned;
 mod reactive;
 mod record;
 mod repair;
+mod rights;
 mod start;
 mod take;
 

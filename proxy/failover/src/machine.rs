@@ -3,19 +3,20 @@
 //! Events only add to what is known ([`Machine::take_in`]); decisions are made afterwards, from all that is known
 //! ([`Machine::advance`]), so it does not matter in which order two pieces of news arrive.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foretoken_types::{
-    Authority, BootInstant, Durability, EndpointId, Epoch, Hold, HoldScope, Lease, Observation, Operation,
-    Position, Posture, Role, StoreState, WriteConcern,
+    Authority, BootInstant, EndpointId, Epoch, HoldScope, Observation, Operation, Position, Posture, Role,
 };
 
-use crate::effect::{Change, ChangeKind, Check, Effect, Loss, Order, Outcome, Step};
+use crate::effect::{Effect, Order};
 use crate::endpoints::Endpoint;
 use crate::event::{Answer, Event, Rejection, SaveFailure, Settings};
 use crate::invariants::{Facts, Invariants};
+use crate::knowledge::{Identity, Positions, Registry, Sent};
 use crate::ownership::Ownership;
+use crate::plan::Plan;
 use crate::planned::Planned;
 use crate::reactive::{Down, Suspected};
 use crate::record::Record;
@@ -23,17 +24,12 @@ use crate::start::{Resolve, Start};
 use crate::take::Take;
 use crate::{Params, repair};
 
-/// For how long stale reads may go on with nobody left to ask.
-const TEMPORARY: Duration = Duration::from_secs(30);
-/// The right to them is renewed when so much of it is left.
-const TEMPORARY_LEFT: Duration = Duration::from_secs(20);
-
 /// The state machine of one store.
 #[derive(Debug)]
 pub struct Machine {
     pub(crate) params: Params,
     pub(crate) now: BootInstant,
-    started: Option<BootInstant>,
+    pub(crate) started: Option<BootInstant>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) registry: Registry,
     pub(crate) posture: Posture,
@@ -42,7 +38,7 @@ pub struct Machine {
     /// When the last lease was granted.
     pub(crate) last_grant: Option<BootInstant>,
     /// Data threads that obey the hold in force.
-    held: BTreeSet<usize>,
+    pub(crate) held: BTreeSet<usize>,
     /// When the hold in force began.
     pub(crate) held_since: Option<BootInstant>,
     /// Who the primary is, by the names that it gave itself when it was taken.
@@ -58,86 +54,17 @@ pub struct Machine {
     /// What the last primary had that was fenced: its history and position.
     pub(crate) fenced: Option<(EndpointId, String, Position)>,
     /// Why the primary is expected to become unavailable, if it is.
-    risk: Option<String>,
+    pub(crate) risk: Option<String>,
     /// Mirrors that may have acknowledged writes which no other has.
     pub(crate) holders: Vec<EndpointId>,
     /// Settings that are not in force yet.
-    configured: Option<Settings>,
+    pub(crate) configured: Option<Settings>,
     pub(crate) mark_at: BootInstant,
-    operations: u64,
-    plans: u64,
-    turned: bool,
+    pub(crate) operations: u64,
+    pub(crate) plans: u64,
+    pub(crate) turned: bool,
     pub(crate) out: Vec<Effect>,
-    invariants: Invariants,
-}
-
-/// What is known of the registry.
-#[derive(Debug)]
-pub(crate) struct Registry {
-    /// Whether it was read.
-    pub(crate) loaded: bool,
-    /// What it holds.
-    pub(crate) record: Option<Record>,
-    /// What is being saved.
-    saving: Option<(Operation, Record)>,
-    /// No save before that: the last one failed.
-    retry_at: BootInstant,
-    /// Why it failed.
-    pub(crate) trouble: Option<String>,
-}
-
-/// Names that change when a server's data may have changed behind our back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) run_id: String,
-    pub(crate) history: String,
-}
-
-impl Identity {
-    pub(crate) fn of(found: &Observation) -> Self {
-        Self { run_id: found.run_id.clone(), history: found.history.clone() }
-    }
-
-    /// Whether `found` is the same server with the same data. Redis takes a new history id, and forgets the one before, when
-    /// its first mirror attaches and it makes its backlog (`replication.c`, `syncCommand`): nothing was lost by that as
-    /// long as the process is the same.
-    pub(crate) fn continues_in(&self, found: &Observation) -> bool {
-        self.run_id == found.run_id && (self.history == found.history || found.previous_history.is_none())
-    }
-}
-
-/// The last positions of a primary, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Positions(VecDeque<(BootInstant, Position)>);
-
-impl Positions {
-    /// A minute of looks, by default.
-    const MOST: usize = 256;
-
-    pub(crate) fn note(&mut self, asked: BootInstant, position: Position) {
-        if self.0.back().is_none_or(|(last, _)| *last < asked) {
-            self.0.push_back((asked, position));
-            if self.0.len() > Self::MOST {
-                self.0.pop_front();
-            }
-        }
-    }
-
-    /// What is lost by going on from `position`; `None` when this process never saw the primary.
-    pub(crate) fn loss(&self, position: Position) -> Option<Loss> {
-        let (_, last) = self.0.back()?;
-        let kept = self.0.iter().rev().find(|(_, seen)| *seen <= position);
-        let at_least = position.lag_behind(*last);
-        Some(Loss::Bounded { at_least, kept_until: kept.map(|(asked, _)| *asked) })
-    }
-}
-
-/// An order that was not answered yet.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) endpoint: EndpointId,
-    pub(crate) order: Order,
-    pub(crate) at: BootInstant,
+    pub(crate) invariants: Invariants,
 }
 
 /// What is being done.
@@ -174,22 +101,6 @@ impl Phase {
             Self::Down(_) => "down",
         }
     }
-}
-
-/// A change of primary, for the report about it.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) number: u64,
-    command: Option<u64>,
-    kind: ChangeKind,
-    pub(crate) from: Option<EndpointId>,
-    pub(crate) to: Option<EndpointId>,
-    pub(crate) dry_run: bool,
-    pub(crate) checks: Vec<Check>,
-    steps: Vec<Step>,
-    last_step: BootInstant,
-    held_since: Option<BootInstant>,
-    in_doubt: u64,
 }
 
 /// Why roles are found out anew after a stop of this process.
@@ -515,43 +426,6 @@ impl Machine {
         }
     }
 
-    /// Writes wait for a mirror as long as one keeps up, or always, or never. Stays as it is while roles change.
-    fn keep_durability(&mut self) {
-        if !matches!(self.phase, Phase::Serving) {
-            return;
-        }
-        let mirrors = || self.posture.mirrors.iter().map(|route| &route.endpoint);
-        if !self.holders.iter().eq(mirrors()) {
-            self.holders = mirrors().cloned().collect();
-        }
-        let durability = match self.params.durability {
-            WriteConcern::Synchronous if self.holders.is_empty() => Durability::Asynchronous,
-            WriteConcern::Synchronous | WriteConcern::SynchronousStrict => Durability::Synchronous,
-            WriteConcern::Asynchronous if self.risk.is_some() && !self.holders.is_empty() => {
-                Durability::Synchronous
-            }
-            WriteConcern::Asynchronous => Durability::Asynchronous,
-        };
-        if self.posture.durability != durability {
-            self.posture.durability = durability;
-            self.publish();
-        }
-    }
-
-    /// HEALTHY and AT_RISK. What has too little redundancy already shows that first.
-    fn keep_risk(&mut self) {
-        if !matches!(self.phase, Phase::Serving) {
-            return;
-        }
-        let state = match (self.posture.state, &self.risk) {
-            (StoreState::Healthy, Some(_)) => StoreState::AtRisk,
-            (StoreState::AtRisk, None) => StoreState::Healthy,
-            _ => return,
-        };
-        self.posture.state = state;
-        self.publish();
-    }
-
     /// Leaves the serving phase when the primary is not what it was. Also asked before a switchover begins to hold.
     pub(crate) fn primary_changed(&mut self, primary: &EndpointId) -> bool {
         let Some(endpoint) = self.endpoint(primary) else { return false };
@@ -673,53 +547,6 @@ impl Machine {
         self.registry.saving.is_some()
     }
 
-    pub(crate) fn publish(&mut self) {
-        self.posture.temporary_until = self.needs_temporary().then(|| self.now + TEMPORARY);
-        self.out.push(Effect::Publish(self.posture.clone()));
-    }
-
-    /// Whether the primary may not be there to ask for much longer, or is not: then reads may go to mirrors for a while even
-    /// if this machine is not there any more either (T1 of PROTOCOL 3.2).
-    fn needs_temporary(&self) -> bool {
-        let unsure = matches!(
-            self.posture.state,
-            StoreState::AtRisk
-                | StoreState::Holding
-                | StoreState::Flipping
-                | StoreState::Unavailable
-                | StoreState::FailingOver
-        );
-        !self.posture.mirrors.is_empty() && (unsure || self.posture.hold.is_some())
-    }
-
-    /// When the right to stale reads is to be renewed: well before it ends.
-    fn temporary_renewal(&self) -> Option<BootInstant> {
-        let until = self.posture.temporary_until?;
-        Some(until - TEMPORARY_LEFT)
-    }
-
-    fn keep_temporary(&mut self) {
-        let due = self.temporary_renewal().is_some_and(|at| self.now >= at);
-        if due && self.needs_temporary() {
-            self.publish();
-        }
-    }
-
-    /// Grants a lease of the epoch in force. The caller publishes it.
-    pub(crate) fn grant(&mut self) {
-        self.posture.lease = Some(Lease::grant(self.posture.epoch, self.now, &self.params.lease));
-        self.last_grant = Some(self.now);
-    }
-
-    pub(crate) fn renew_at(&self) -> BootInstant {
-        self.last_grant.map_or(self.now, |granted| granted + self.params.lease.renew)
-    }
-
-    /// From then on no lease can live that was granted so far.
-    pub(crate) fn fence_end(&self) -> BootInstant {
-        self.last_grant.map_or(BootInstant::default(), |granted| granted + self.params.fence_wait())
-    }
-
     /// When [`Machine::is_fenced`] holds at the latest.
     pub(crate) fn fenced_at(&self) -> BootInstant {
         self.fence_end().max(self.predecessors_end())
@@ -729,109 +556,11 @@ impl Machine {
         self.started.unwrap_or(self.now)
     }
 
-    /// Orders a hold. The caller publishes it.
-    pub(crate) fn hold(&mut self, scope: HoldScope, fence: bool) {
-        let operation = self.operation();
-        self.posture.hold = Some(Hold { operation, scope, fence });
-        self.held.clear();
-        self.held_since.get_or_insert(self.now);
-        if let Some(plan) = &mut self.plan {
-            plan.held_since.get_or_insert(self.now);
-        }
-    }
-
-    pub(crate) fn end_hold(&mut self) {
-        self.posture.hold = None;
-        self.held.clear();
-        self.held_since = None;
-    }
-
-    /// Whether every data thread obeys the hold in force.
-    pub(crate) fn all_held(&self) -> bool {
-        self.posture.hold.is_some() && self.held.len() >= self.params.threads
-    }
-
-    /// Whether nothing of the old epoch can be acknowledged any more: every data thread said so, or every lease is dead.
-    pub(crate) fn is_fenced(&self) -> bool {
-        let obeyed = self.all_held() && self.posture.hold.is_some_and(|hold| hold.scope == HoldScope::All);
-        let ours = obeyed || self.now >= self.fence_end();
-        (ours && self.now >= self.predecessors_end()) || !self.params.rules().lease_wait
-    }
-
-    /// Lets nothing through, and waits for nothing: requests wait for a lease by themselves.
-    pub(crate) fn close(&mut self) {
-        let before = self.posture.clone();
-        self.posture.state = StoreState::Unavailable;
-        self.posture.lease = None;
-        self.end_hold();
-        if before != self.posture {
-            self.publish();
-        }
-    }
-
     /// The highest epoch that is known of, in the registry, in the stores and in force.
     pub(crate) fn highest_epoch(&self) -> Epoch {
         let markers = self.endpoints.iter().filter_map(|endpoint| endpoint.look.as_ref()?.found.marker);
         let record = self.registry.record.as_ref().map(|record| record.epoch);
         markers.chain(record).chain([self.posture.epoch]).max().unwrap_or_default()
-    }
-
-    pub(crate) fn begin_plan(
-        &mut self,
-        kind: ChangeKind,
-        command: Option<u64>,
-        from: Option<EndpointId>,
-        to: Option<EndpointId>,
-    ) {
-        self.plans = self.plans.saturating_add(1);
-        self.plan = Some(Plan {
-            number: self.plans,
-            command,
-            kind,
-            from,
-            to,
-            dry_run: false,
-            checks: Vec::new(),
-            steps: Vec::new(),
-            last_step: self.now,
-            held_since: self.held_since,
-            in_doubt: 0,
-        });
-    }
-
-    /// Notes that `name` has ended, and how long it took.
-    pub(crate) fn step_done(&mut self, name: &'static str) {
-        let now = self.now;
-        if let Some(plan) = &mut self.plan {
-            plan.steps.push(Step { name, took: now.since(plan.last_step) });
-            plan.last_step = now;
-        }
-    }
-
-    /// Tells how the change ended.
-    pub(crate) fn end_plan(&mut self, outcome: Outcome, detail: impl Into<String>) {
-        let Some(plan) = self.plan.take() else { return };
-        let held_for = plan.held_since.map(|since| self.now.since(since));
-        self.out.push(Effect::Report(Change {
-            command: plan.command,
-            plan: plan.number,
-            kind: plan.kind,
-            from: plan.from,
-            to: plan.to,
-            dry_run: plan.dry_run,
-            outcome,
-            checks: plan.checks,
-            steps: plan.steps,
-            held_for,
-            in_doubt: plan.in_doubt,
-            epoch: self.posture.epoch,
-            detail: detail.into(),
-        }));
-    }
-
-    /// A plan that did not get as far as changing anything ends.
-    pub(crate) fn give_up_plan(&mut self, why: &str) {
-        self.end_plan(Outcome::Aborted, why);
     }
 }
 

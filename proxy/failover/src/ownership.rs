@@ -7,7 +7,8 @@ use foretoken_types::{
 use crate::effect::Order;
 use crate::endpoints::is_primary;
 use crate::event::{Answer, Claimed, Rejection};
-use crate::machine::{Machine, Phase, Sent};
+use crate::knowledge::Sent;
+use crate::machine::{Machine, Phase};
 
 /// What is known of the owner record.
 #[derive(Debug, Default)]
@@ -222,7 +223,9 @@ impl Machine {
         if looks.any(|look| look.found.managed_by.is_some()) {
             return None;
         }
-        let operation = self.order(at, Order::RegisterFollower { life: self.params.owner_life });
+        // It outlives the last lease that we grant on the strength of it.
+        let life = self.params.owner_life + self.params.fence_wait();
+        let operation = self.order(at, Order::RegisterFollower { life });
         self.ownership.claim = Some(operation);
         self.ownership.next_at = self.now + self.params.owner_renew;
         Some(operation)

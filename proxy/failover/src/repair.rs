@@ -47,7 +47,7 @@ pub(crate) fn forget_intent(machine: &mut Machine) {
     }
 }
 
-/// The same server may take another name for its data ([`Identity::continues_in`](crate::machine::Identity)): what the
+/// The same server may take another name for its data ([`Identity::continues_in`](crate::knowledge::Identity)): what the
 /// registry compares with after a restart must be the name that the mirrors use.
 fn keep_history(machine: &mut Machine, record: &Record) {
     let renamed = machine.identity.as_ref().filter(|identity| identity.history != record.history);

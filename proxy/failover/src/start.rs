@@ -316,8 +316,8 @@ impl Machine {
 
 /// Whether `found` continues the data that the registry tells of. `old`: what the registered primary shows now.
 fn descends(found: &Observation, record: &Record, old: Option<&Observation>) -> bool {
-    let continues =
-        |history: &String| *history == record.history || record.descends.as_ref() == Some(history);
+    // Not `record.descends`: who still bears the name of before the last change has missed it.
+    let continues = |history: &String| *history == record.history;
     continues(&found.history)
         || found.previous_history.as_ref().is_some_and(|(history, _)| continues(history))
         || found.marker.is_some_and(|marker| marker >= record.epoch)

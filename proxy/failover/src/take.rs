@@ -7,7 +7,8 @@ use foretoken_types::{Authority, EndpointId, Epoch, Failure, Observation, Operat
 
 use crate::effect::{Order, Outcome};
 use crate::event::{Answer, Rejection};
-use crate::machine::{Identity, LAPSED, Machine, Phase};
+use crate::knowledge::Identity;
+use crate::machine::{LAPSED, Machine, Phase};
 use crate::record::{Cause, Record};
 use crate::start::Start;
 use crate::{Effect, repair};

@@ -266,6 +266,21 @@ const ROWS: &[Row] = &[
         Ok(("b", 4)),
     ),
     (
+        "the registered one is dead, and the one before it has come back from a freeze",
+        |sim| {
+            promoted(sim, "b");
+            sim.write("b");
+            let a = sim.cluster.server("a");
+            (a.of, a.history, a.previous) = (None, "a-1".to_owned(), None);
+            sim.cluster.server("c").life = Life::Killed;
+            kill(sim, "b");
+            let history = sim.cluster.server("b").history.clone();
+            let descends = Some("a-1".to_owned());
+            knows(sim, Record { history, descends, previous: Some("a".into()), ..record(3, "b") });
+        },
+        Err("no mirror is eligible (a is a primary itself, c does not answer)"),
+    ),
+    (
         "the registered one hangs",
         |sim| {
             knows(sim, record(3, "a"));
