@@ -52,7 +52,10 @@ fn run() -> Result<(), String> {
     let text = report::render(&targets, &cells, ROUNDS);
     println!("{text}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-    std::fs::write(path, text).map_err(|error| format!("write benches/RESULTS.md: {error}"))
+    // What `make bench-failover` has recorded below stays.
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let kept = before.find("\n# Switchovers and failovers\n").map_or("", |at| &before[at..]);
+    std::fs::write(path, text + kept).map_err(|error| format!("write benches/RESULTS.md: {error}"))
 }
 
 fn measure(

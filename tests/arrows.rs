@@ -22,6 +22,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     // The engines: functions of values. Whoever needs a runtime there wants to do something, not to decide it.
     ("health", &["types"], &["tokio"]),
     ("failover", &["types"], &["tokio"]),
+    ("predict", &["health", "types"], &["tokio"]),
     ("transport", &["types"], &[]),
     ("registry", &["types"], &[]),
     ("protocol", &["transport", "types"], &[]),
@@ -40,6 +41,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
             "health",
             "mirror",
             "outbound",
+            "predict",
             "protocol",
             "protocol-redis",
             "registry",

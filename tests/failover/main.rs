@@ -5,6 +5,7 @@ mod durable;
 mod freeze;
 mod life;
 mod planned;
+mod risk;
 mod support;
 mod tls;
 mod two;

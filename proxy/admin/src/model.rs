@@ -47,6 +47,9 @@ pub struct StoreStatus {
     pub automatic_failover: bool,
     /// The last change of primary, tried or done, since the start.
     pub last_switchover: Option<LastSwitchover>,
+    /// What is expected of the primary; `None` before the first look ahead.
+    #[serde(default)]
+    pub risk: Option<RiskStatus>,
     /// What the last failover may have lost, since the start.
     #[serde(default)]
     pub last_loss: Option<LastLoss>,
@@ -74,6 +77,7 @@ impl StoreStatus {
             reason: None,
             automatic_failover: false,
             last_switchover: None,
+            risk: None,
             last_loss: None,
             connections: 0,
             endpoints: Vec::new(),
@@ -205,6 +209,25 @@ pub struct LastSwitchover {
     pub outcome: SwitchoverOutcome,
     /// When it ended: milliseconds since 1970 by the wall clock, for people only.
     pub at_unix_ms: u64,
+}
+
+/// What is expected of the primary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RiskStatus {
+    /// Probability that it runs out of something within 5, 15 and 30 steps, each in `[0, 1]`; `None`: not known.
+    pub within: Option<[f32; 3]>,
+    /// Whether one of them is above its threshold.
+    pub raised: bool,
+    /// Why, the greatest first.
+    pub causes: Vec<String>,
+    /// How far the policy goes: `observe`, `prepare` or `switch`.
+    pub policy: String,
+    /// What is done: `stay`, `prepare` or `switch`.
+    pub action: String,
+    /// What would be done under the policy `switch`.
+    pub would: String,
+    /// Why that would be done.
+    pub why: String,
 }
 
 /// What a failover may have lost. Mirrors copy asynchronously: the old primary may have acknowledged what none of them got.

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretoken_config::{Config, EndpointRole, Manage, Reads, Secret, Store};
+use foretoken_config::{Config, EndpointRole, Manage, Reads, RiskPolicy, Secret, Store};
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
 use foretoken_outbound::{Ask, EndpointParams, StoreFactory, StoreParams, Tunables};
+use foretoken_predict::{Policy, Thresholds};
 use foretoken_protocol::Dial;
 use foretoken_transport::{ClientTls, Connector, Identity, ServerTls};
 use foretoken_types::{Address, Clock, InstanceId, Posture, Region, Report};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
-use crate::control::{self, EndpointSpec, HostSource};
+use crate::control::{self, EndpointSpec, ForesightParams, HostSource};
 use crate::protocols::{self, ControlLogin};
 
 /// The order in which the machine sees endpoints: the configured primary first.
@@ -166,6 +167,21 @@ pub(crate) fn live(store: &Store) -> control::Live {
         },
         probe_interval: store.detect.probe_interval,
         read_lag_max: store.read_lag_max,
+        foresight: foresight(store),
+    }
+}
+
+fn foresight(store: &Store) -> ForesightParams {
+    let percent = u8::try_from(store.risk.threshold_percent).unwrap_or(u8::MAX);
+    let policy = match store.risk.policy {
+        RiskPolicy::Observe => Policy::Observe,
+        RiskPolicy::Prepare => Policy::Prepare,
+        RiskPolicy::Switch => Policy::Switch,
+    };
+    ForesightParams {
+        step: store.risk.step,
+        thresholds: Thresholds::same(percent),
+        decide: foretoken_predict::Params { policy, cool_down: store.risk.cooldown, ..Default::default() },
     }
 }
 

@@ -20,12 +20,14 @@ use tokio::task::JoinHandle;
 
 mod barrier;
 mod engine;
+mod foresee;
 mod orders;
 mod record;
 mod signal;
 mod status;
 mod watch_endpoint;
 
+pub(crate) use foresee::ForesightParams;
 pub(crate) use watch_endpoint::HostSource;
 
 /// Signals on their way to a store's loop; a watcher waits when it is full.
@@ -63,6 +65,8 @@ pub(crate) struct Live {
     pub(crate) probe_interval: Duration,
     /// Lag up to which a mirror may serve stale reads.
     pub(crate) read_lag_max: Duration,
+    /// Looking ahead.
+    pub(crate) foresight: ForesightParams,
 }
 
 /// What the loop of one store needs to know.

@@ -2,6 +2,8 @@
 
 use foretoken_admin::model::StoreStatus;
 use foretoken_failover::{Change, ChangeKind, Outcome};
+use foretoken_predict::contract::HORIZONS;
+use foretoken_predict::{Assessment, Risk};
 use foretoken_types::{Durability, Posture, StoreId, StoreState};
 use metrics::{Counter, Gauge, Histogram, Unit};
 
@@ -14,6 +16,10 @@ pub(crate) fn describe() {
         (
             "foretoken_failover_automatic",
             "1 when a mirror would be promoted without an order if the primary died now, 0 when not",
+        ),
+        (
+            "foretoken_predict_risk_ratio",
+            "probability that the primary runs out of something within so many steps; NaN when not known",
         ),
         (
             "foretoken_failover_synchronous",
@@ -70,6 +76,7 @@ pub(crate) struct ControlMetrics {
     failovers: Vec<(Outcome, Counter)>,
     held: Histogram,
     lost: Counter,
+    risks: Vec<Gauge>,
 }
 
 impl ControlMetrics {
@@ -86,6 +93,10 @@ impl ControlMetrics {
             };
             OUTCOMES.into_iter().map(counter).collect()
         };
+        let risk = |steps: u16| {
+            let [(key, store)] = store.clone();
+            metrics::gauge!("foretoken_predict_risk_ratio", key => store, "steps" => steps.to_string())
+        };
         Self {
             epoch: metrics::gauge!("foretoken_failover_epoch", &store),
             states: STATES.into_iter().map(state).collect(),
@@ -96,6 +107,7 @@ impl ControlMetrics {
             failovers: changes("foretoken_failover_failovers_total"),
             held: metrics::histogram!("foretoken_failover_hold_duration_seconds", &store),
             lost: metrics::counter!("foretoken_failover_lost_bytes_total", &store),
+            risks: HORIZONS.map(risk).to_vec(),
         }
     }
 
@@ -112,6 +124,14 @@ impl ControlMetrics {
         self.ready.set(f64::from(u8::from(status.ready)));
         self.automatic.set(f64::from(u8::from(status.automatic_failover)));
         self.synchronous.set(f64::from(u8::from(status.durability == Durability::Synchronous)));
+    }
+
+    /// NaN while nothing is known.
+    pub(crate) fn risk(&self, assessment: &Assessment) {
+        let risks = assessment.risk.map(Risk::to_array);
+        for (place, gauge) in self.risks.iter().enumerate() {
+            gauge.set(risks.map_or(f64::NAN, |risks| f64::from(risks[place])));
+        }
     }
 
     pub(crate) fn lost(&self, bytes: u64) {

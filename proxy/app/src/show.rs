@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use foretoken_admin::model::{
-    AuthorityRole, EndpointStatus, HealthState, LastLoss, LastSwitchover, StoreStatus, SwitchoverOutcome,
-    SwitchoverReport,
+    AuthorityRole, EndpointStatus, HealthState, LastLoss, LastSwitchover, RiskStatus, StoreStatus,
+    SwitchoverOutcome, SwitchoverReport,
 };
 use foretoken_types::{EndpointId, Persistence};
 
@@ -36,6 +36,9 @@ fn store(status: &StoreStatus) -> String {
     }
     if let Some(last) = &status.last_switchover {
         facts.push(["last change".to_owned(), last_change(last)]);
+    }
+    if let Some(risk) = &status.risk {
+        facts.push(["risk".to_owned(), words_of(risk)]);
     }
     if let Some(loss) = &status.last_loss {
         facts.push(["last loss".to_owned(), last_loss(loss)]);
@@ -109,6 +112,18 @@ fn failover(status: &StoreStatus) -> String {
         (false, Some(why)) if status.ready => format!("by hand only: {why}"),
         (false, _) => "by hand only".to_owned(),
     }
+}
+
+fn words_of(risk: &RiskStatus) -> String {
+    let Some(within) = risk.within else { return "not known yet".to_owned() };
+    let percents: Vec<_> = within.iter().map(|p| format!("{:.0}", p * 100.0)).collect();
+    let causes = if risk.causes.is_empty() { String::new() } else { format!("; {}", risk.causes.join(", ")) };
+    let mut words = format!("{} % within 5, 15, 30 steps{causes}", percents.join(", "));
+    if risk.raised {
+        let RiskStatus { policy, action, would, why, .. } = risk;
+        words = format!("{words}; policy {policy}: {action}, would {would}: {why}");
+    }
+    words
 }
 
 fn last_loss(loss: &LastLoss) -> String {

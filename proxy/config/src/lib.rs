@@ -21,7 +21,7 @@ pub use fault::{Fault, Faults};
 pub use load::{Changes, Quick};
 pub use model::{
     Admin, Auth, Config, Control, Data, Detect, Endpoint, EndpointRole, EndpointTls, LeaseTiming,
-    ListenerTls, Log, LogFormat, LogLevel, Manage, Protocol, Reads, Store, Switchover,
+    ListenerTls, Log, LogFormat, LogLevel, Manage, Protocol, Reads, Risk, RiskPolicy, Store, Switchover,
 };
 pub use reference::{reference, schema};
 pub use secret::{Secret, SecretError};

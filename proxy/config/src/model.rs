@@ -8,4 +8,4 @@ mod timing;
 pub use self::endpoint::{Endpoint, EndpointRole, EndpointTls};
 pub use self::process::{Admin, Config, Data, Log, LogFormat, LogLevel};
 pub use self::store::{Auth, Control, ListenerTls, Manage, Protocol, Reads, Store};
-pub use self::timing::{Detect, LeaseTiming, Switchover};
+pub use self::timing::{Detect, LeaseTiming, Risk, RiskPolicy, Switchover};

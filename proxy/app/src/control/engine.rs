@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_admin::model::{LastLoss, LastSwitchover, StoreStatus, SwitchoverReport};
-use foretoken_failover::{Change, Effect, Event, Loss, Machine, Rejection};
+use foretoken_failover::{Change, Effect, Event, Loss, Machine, Outcome, Rejection};
 use foretoken_health::{Detector, EndpointMetrics, HostFigures, Verdict};
 use foretoken_mirror::{MirrorMetrics, MirrorSpec, Tracker};
+use foretoken_predict::Action;
 use foretoken_protocol::{Preflight, Severity};
 use foretoken_registry::Registry;
 use foretoken_types::{
@@ -15,6 +16,7 @@ use foretoken_types::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::foresee::{Foresight, Shown};
 use super::orders::{DEPTH, Executor, Ordered};
 use super::signal::Signal;
 use super::watch_endpoint::Watcher;
@@ -55,6 +57,9 @@ pub(super) struct Engine {
     pub(super) tracker: Tracker,
     pub(super) last: Option<LastSwitchover>,
     pub(super) loss: Option<LastLoss>,
+    pub(super) foresight: Foresight,
+    /// When the primary last changed.
+    switched: Option<BootInstant>,
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     signals: mpsc::Sender<Signal>,
@@ -117,6 +122,10 @@ impl Engine {
             .endpoints
             .iter()
             .map(|spec| MirrorSpec { endpoint: spec.id.clone(), region: spec.region.clone() });
+        let foresight = Foresight::new(
+            params.live.borrow().foresight,
+            params.endpoints.iter().map(|spec| spec.id.clone()),
+        );
         Self {
             machine: Machine::new(params.machine.clone()),
             tracker: Tracker::new(params.region.clone(), specs),
@@ -125,6 +134,8 @@ impl Engine {
             endpoints,
             last: None,
             loss: None,
+            foresight,
+            switched: None,
             registry,
             clock,
             signals,
@@ -156,6 +167,7 @@ impl Engine {
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
             }
             self.judge();
+            self.foresee();
             self.show();
         }
         self.release().await;
@@ -165,6 +177,7 @@ impl Engine {
         for endpoint in &mut self.endpoints {
             endpoint.detector.configure(live.detect);
         }
+        self.foresight.configure(live.foresight);
         self.step(Event::Configured(live.settings));
         self.shown = None;
     }
@@ -173,7 +186,7 @@ impl Engine {
     fn until_next(&mut self) -> Duration {
         let now = self.clock.now();
         let detectors = self.endpoints.iter_mut().filter_map(|endpoint| endpoint.detector.next_change(now));
-        let next = detectors.chain(self.machine.next_deadline()).min();
+        let next = detectors.chain(self.machine.next_deadline()).chain([self.foresight.next()]).min();
         // A timer rounds up to the next millisecond, so that a deadline in the past does not spin.
         next.map_or(SHOW_EVERY, |at| now.until(at)).clamp(Duration::from_millis(1), SHOW_EVERY)
     }
@@ -349,6 +362,48 @@ impl Engine {
         }
     }
 
+    /// Looks ahead once in a step, tells the machine of a risk, and orders the switchover that would cure it.
+    fn foresee(&mut self) {
+        let now = self.clock.now();
+        if now < self.foresight.next() {
+            return;
+        }
+        let machine = &self.machine;
+        let shown: Vec<Shown<'_>> = self
+            .endpoints
+            .iter_mut()
+            .map(|at| Shown {
+                figures: at.detector.window().figures(now),
+                ready: machine.why_not_eligible(&at.id).is_none(),
+                capacity: &at.capacity,
+                host: &at.host,
+            })
+            .collect();
+        let primary = machine.posture().primary.clone();
+        let before = self.foresight.last().map(|found| found.decision.clone());
+        let Some(found) = self.foresight.step(&shown, primary.as_ref(), self.switched, now) else { return };
+        self.metrics.risk(&found.assessment);
+        let (found, policy) = (found.clone(), self.foresight.policy());
+        if before.as_ref() != Some(&found.decision) {
+            tracing::info!(
+                store = %self.params.store,
+                risk = found.assessment.risk.map(tracing::field::display),
+                policy = ?policy,
+                action = ?found.decision.action,
+                would = ?found.decision.would,
+                causes = ?found.assessment.causes.iter().map(|cause| &cause.words).collect::<Vec<_>>(),
+                why = %found.decision.why,
+                "looked ahead"
+            );
+        }
+        self.step(Event::Risk(found.words()));
+        if let Action::Switch(to) = found.decision.action {
+            self.commands += 1;
+            self.step(Event::Switchover { command: self.commands, to: Some(to), dry_run: false });
+        }
+        self.shown = None;
+    }
+
     fn step(&mut self, event: Event) {
         let before = (
             self.machine.posture().state,
@@ -440,6 +495,9 @@ impl Engine {
             detail = %change.detail,
             "change of primary ended"
         );
+        if change.outcome == Outcome::Done && !change.dry_run {
+            self.switched = Some(self.clock.now());
+        }
         if !change.dry_run {
             self.metrics.changed(&change);
             self.last = Some(status::last(&change, record::unix_ms()));

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use foretoken_admin::model::{
     AuthorityStatus, ChangeKind, Check, EndpointStatus, HealthState, HoldStatus, LastLoss, LastSwitchover,
-    StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverStep,
+    RiskStatus, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverStep,
 };
 use foretoken_failover::{Change, Loss, Outcome};
 use foretoken_health::Verdict;
+use foretoken_predict::{Action, Policy};
 use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, StoreId, Writers};
 
 use super::engine::{Endpoint, Engine};
+use super::foresee::Found;
 use super::record;
 
 fn micros(duration: Duration) -> u64 {
@@ -98,6 +100,28 @@ pub(super) fn loss(
     }
 }
 
+fn risk(found: &Found, policy: Policy) -> RiskStatus {
+    let word = |action: &Action| match action {
+        Action::Stay => "stay",
+        Action::Prepare => "prepare",
+        Action::Switch(_) => "switch",
+    };
+    let policy = match policy {
+        Policy::Observe => "observe",
+        Policy::Prepare => "prepare",
+        Policy::Switch => "switch",
+    };
+    RiskStatus {
+        within: found.assessment.risk.map(foretoken_predict::Risk::to_array),
+        raised: found.raised,
+        causes: found.assessment.causes.iter().map(|cause| cause.words.clone()).collect(),
+        policy: policy.to_owned(),
+        action: word(&found.decision.action).to_owned(),
+        would: word(&found.decision.would).to_owned(),
+        why: found.decision.why.to_string(),
+    }
+}
+
 /// What is known of the store now.
 pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
     let endpoints =
@@ -148,6 +172,7 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         automatic_failover: automatic,
         last_switchover: engine.last.clone(),
         last_loss: engine.loss.clone(),
+        risk: engine.foresight.last().map(|found| risk(found, engine.foresight.policy())),
         endpoints,
         ..StoreStatus::unknown(params.store.clone())
     }

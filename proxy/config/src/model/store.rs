@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foretoken_types::{Address, StoreId, WriteConcern, Writers};
 
-use super::{Detect, Endpoint, LeaseTiming, Switchover};
+use super::{Detect, Endpoint, LeaseTiming, Risk, Switchover};
 use crate::section::section;
 use crate::value::{ByteSize, choice};
 
@@ -69,6 +69,8 @@ section! {
         fixed detect: Detect = table;
         /// The right to use the primary.
         fixed lease: LeaseTiming = table;
+        /// Looking ahead.
+        fixed risk: Risk = table;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use foretoken_types::LeaseTimes;
 
 use crate::section::section;
-use crate::value::ByteSize;
+use crate::value::{ByteSize, choice};
 
 section! {
     /// The planned change of primary: hold writes, drain, wait until the mirror is equal, demote, promote.
@@ -58,6 +58,47 @@ section! {
         live oldest_unanswered: Duration = default("500ms") in "10ms" to "60s";
     }
 }
+
+section! {
+    /// Looking ahead: what runs out, when, and what to do about it. It predicts exhaustion (memory, connections, the host's
+    /// memory), not crashes.
+    Risk {
+        /// How far to go when the primary is at risk: "observe" writes down what would be done; "prepare" makes stale reads
+        /// ready and lets writes wait for a mirror; "switch" also moves the primary role, when a mirror would last longer.
+        /// Default "observe": look at what it would have done before you let it.
+        live policy: RiskPolicy = default("observe");
+        /// Time between two looks. The horizons are 5, 15 and 30 of these steps.
+        /// Too low: trends are noise. Too high: what fills within few steps is seen too late.
+        /// Default 60s: horizons of 5, 15 and 30 minutes.
+        live step: Duration = default("60s") in "1s" to "10min";
+        /// Probability of running out within a horizon, in percent, from which the store counts as at risk. It ceases to be
+        /// at 0.6 of that.
+        /// Too low: false alarms, which cost slower writes. Too high: less time to act.
+        /// Default 50: more likely than not.
+        live threshold_percent: u32 = default(50) in 1 to 99;
+        /// Least time between two switchovers for a risk. Orders and failovers don't wait for it.
+        /// Too low: the role goes back and forth between two servers in trouble. Too high: a real need waits.
+        /// Default 10min: longer than a mirror takes to be whole again, shorter than an operator needs to come.
+        live cooldown: Duration = default("10min") in "0s" to "24h";
+    }
+}
+
+/// How far to go when the primary is at risk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RiskPolicy {
+    /// Write down what would be done.
+    Observe,
+    /// Make ready.
+    Prepare,
+    /// Move the primary role, if that helps.
+    Switch,
+}
+
+choice!(RiskPolicy {
+    "observe" => RiskPolicy::Observe,
+    "prepare" => RiskPolicy::Prepare,
+    "switch" => RiskPolicy::Switch,
+});
 
 section! {
     /// The right to use the primary. It ends by itself, so that a sidecar that was paused or cut off stops in time.

@@ -1,0 +1,219 @@
+use super::*;
+use crate::contract::Feature;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+fn cause(subject: Subject, cure: Cure, risk: f32) -> Cause {
+    Cause { subject, risk, cure, words: String::new() }
+}
+
+fn memory() -> Cause {
+    cause(Subject::Resource(Resource::Memory), Cure::Move, 0.9)
+}
+
+fn usage(used: f64, limit: f64, per_step: f64) -> Usage {
+    Usage { used, limit: Some(limit), per_step }
+}
+
+/// A primary with 230 of 256 MiB used that fills by 2 MiB a step.
+fn full() -> Usages {
+    Usages::default().with(Resource::Memory, usage(230.0 * MIB, 256.0 * MIB, 2.0 * MIB))
+}
+
+fn mirror(id: &str, usages: Usages) -> Candidate {
+    Candidate { id: id.into(), ready: true, usages }
+}
+
+fn params(policy: Policy) -> Params {
+    Params { policy, ..Params::default() }
+}
+
+fn now() -> BootInstant {
+    BootInstant::default() + Duration::from_secs(10_000)
+}
+
+fn ask(own: &Usages, mirrors: &[Candidate], causes: &[Cause], policy: Policy) -> Decision {
+    let situation =
+        Situation { raised: [false, true, true], causes, own, mirrors, switched: None, now: now() };
+    decide(&situation, &params(policy))
+}
+
+#[test]
+fn a_twin_with_the_same_maxmemory_is_no_cure() {
+    let found = ask(&full(), &[mirror("b", full())], &[memory()], Policy::Switch);
+    assert_eq!(found.action, Action::Prepare);
+    assert_eq!(found.cure, Some(Cure::Durability));
+    assert_eq!(
+        found.why.to_string(),
+        "mirror b would run out of memory (maxmemory) in 13 steps as well, its limit being no greater than the primary's"
+    );
+}
+
+#[test]
+fn a_mirror_with_a_greater_limit_is_moved_to() {
+    let larger = Usages::default().with(Resource::Memory, usage(230.0 * MIB, 512.0 * MIB, 2.0 * MIB));
+    let found = ask(&full(), &[mirror("b", larger)], &[memory()], Policy::Switch);
+    assert_eq!(found.action, Action::Switch("b".into()));
+    assert_eq!(found.why.to_string(), "mirror b lasts for 141 steps");
+}
+
+#[test]
+fn an_emptier_mirror_is_moved_to_although_its_limit_is_the_same() {
+    let own = Usages::default().with(Resource::Disk, usage(95.0, 100.0, 0.5));
+    let emptier = Usages::default().with(Resource::Disk, usage(20.0, 100.0, 0.5));
+    let disk = cause(Subject::Resource(Resource::Disk), Cure::Move, 0.9);
+    let found = ask(&own, &[mirror("b", emptier)], &[disk], Policy::Switch);
+    assert_eq!(found.action, Action::Switch("b".into()));
+}
+
+#[test]
+fn a_mirror_that_does_not_fill_by_itself_fills_once_it_is_primary() {
+    // Its growth is not known yet, but the writes will be the same.
+    let still = Usages::default().with(Resource::Memory, usage(230.0 * MIB, 300.0 * MIB, 0.0));
+    let found = ask(&full(), &[mirror("b", still)], &[memory()], Policy::Switch);
+    assert!(
+        matches!(found.why, Why::RunsOut { steps, same_limit: false, .. } if (steps - 35.0).abs() < 0.1),
+        "{:?}",
+        found.why
+    );
+    assert_eq!(found.action, Action::Prepare);
+}
+
+#[test]
+fn clients_come_along_to_a_mirror_whose_limit_must_hold_both() {
+    let own = Usages::default().with(Resource::Connections, usage(900.0, 1_000.0, 10.0));
+    let leak = cause(Subject::Resource(Resource::Connections), Cure::Move, 0.9);
+    let smaller = Usages::default().with(Resource::Connections, usage(200.0, 1_000.0, 0.0));
+    let found = ask(&own, &[mirror("b", smaller)], std::slice::from_ref(&leak), Policy::Switch);
+    assert!(matches!(found.why, Why::RunsOut { steps: 0.0, .. }), "{:?}", found.why);
+    let larger = Usages::default().with(Resource::Connections, usage(10.0, 10_000.0, 0.0));
+    let found = ask(&own, &[mirror("b", larger)], &[leak], Policy::Switch);
+    assert_eq!(found.action, Action::Switch("b".into()));
+}
+
+#[test]
+fn a_mirror_must_have_room_for_everything_and_not_only_for_the_cause() {
+    let own = full().with(Resource::Disk, usage(95.0, 100.0, 0.5));
+    let disk = cause(Subject::Resource(Resource::Disk), Cure::Move, 0.9);
+    let wide = Usages::default().with(Resource::Disk, usage(10.0, 100.0, 0.1));
+    let narrow = wide.with(Resource::Memory, usage(230.0 * MIB, 240.0 * MIB, 0.0));
+    let found = ask(&own, &[mirror("b", narrow)], std::slice::from_ref(&disk), Policy::Switch);
+    assert!(matches!(found.why, Why::RunsOut { resource: Resource::Memory, .. }), "{:?}", found.why);
+    assert_eq!(ask(&own, &[mirror("b", wide)], &[disk], Policy::Switch).action, Action::Switch("b".into()));
+}
+
+#[test]
+fn what_is_not_known_of_a_mirror_speaks_against_it() {
+    let found = ask(&full(), &[mirror("b", Usages::default())], &[memory()], Policy::Switch);
+    assert_eq!(found.action, Action::Prepare);
+    assert_eq!(found.why, Why::Unseen("b".into(), Resource::Memory));
+}
+
+#[test]
+fn no_limit_is_no_end() {
+    let free = Usage { used: 1.0, limit: None, per_step: 9.0 };
+    let free = Usages::default().with(Resource::Memory, free);
+    let found = ask(&full(), &[mirror("b", free)], &[memory()], Policy::Switch);
+    assert_eq!(found.why.to_string(), "mirror b doesn't fill");
+}
+
+#[test]
+fn the_mirror_that_lasts_longest_is_taken_and_one_that_is_not_ready_never() {
+    let sized =
+        |limit: f64| Usages::default().with(Resource::Memory, usage(230.0 * MIB, limit * MIB, 2.0 * MIB));
+    let mut mirrors = [mirror("b", sized(512.0)), mirror("c", sized(1_024.0)), mirror("d", sized(256.0))];
+    assert_eq!(ask(&full(), &mirrors, &[memory()], Policy::Switch).action, Action::Switch("c".into()));
+    mirrors[1].ready = false;
+    assert_eq!(ask(&full(), &mirrors, &[memory()], Policy::Switch).action, Action::Switch("b".into()));
+    mirrors[0].ready = false;
+    assert!(matches!(
+        ask(&full(), &mirrors, &[memory()], Policy::Switch).why,
+        Why::RunsOut { same_limit: true, .. }
+    ));
+    mirrors[2].ready = false;
+    assert_eq!(ask(&full(), &mirrors, &[memory()], Policy::Switch).why, Why::NoMirror);
+}
+
+#[test]
+fn load_comes_along_so_people_must_look() {
+    let slow = cause(Subject::Feature(Feature::LatencyP99), Cure::Alert, 0.8);
+    let larger = Usages::default().with(Resource::Memory, usage(1.0, 512.0 * MIB, 0.0));
+    let found = ask(&full(), &[mirror("b", larger)], &[slow.clone(), memory()], Policy::Switch);
+    assert_eq!((found.action, found.cure), (Action::Prepare, Some(Cure::Alert)));
+    // A weak second cause decides nothing.
+    let weak = Cause { risk: 0.1, ..slow };
+    let found = ask(&full(), &[mirror("b", larger)], &[memory(), weak], Policy::Switch);
+    assert_eq!(found.action, Action::Switch("b".into()));
+}
+
+#[test]
+fn no_known_cause_moves_nothing() {
+    let found = ask(&full(), &[mirror("b", Usages::default())], &[], Policy::Switch);
+    assert_eq!((found.action, found.why), (Action::Prepare, Why::NoCause));
+}
+
+#[test]
+fn the_policy_bounds_what_is_done_but_not_what_is_written_down() {
+    let larger = Usages::default().with(Resource::Memory, usage(1.0, 512.0 * MIB, 0.0));
+    let mirrors = [mirror("b", larger)];
+    for (policy, action) in [
+        (Policy::Observe, Action::Stay),
+        (Policy::Prepare, Action::Prepare),
+        (Policy::Switch, Action::Switch("b".into())),
+    ] {
+        let found = ask(&full(), &mirrors, &[memory()], policy);
+        assert_eq!(found.action, action);
+        assert_eq!(found.would, Action::Switch("b".into()));
+    }
+    let found = ask(&full(), &[mirror("b", full())], &[memory()], Policy::Observe);
+    assert_eq!((found.action, found.would), (Action::Stay, Action::Prepare));
+}
+
+#[test]
+fn only_an_alarm_moves_and_the_longest_horizon_alone_does_not() {
+    let larger = Usages::default().with(Resource::Memory, usage(1.0, 512.0 * MIB, 0.0));
+    let (own, mirrors, causes) = (full(), [mirror("b", larger)], [memory()]);
+    let with = |raised| {
+        let situation =
+            Situation { raised, causes: &causes, own: &own, mirrors: &mirrors, switched: None, now: now() };
+        decide(&situation, &params(Policy::Switch))
+    };
+    assert_eq!(with([false; 3]).why, Why::Calm);
+    assert_eq!(with([false; 3]).action, Action::Stay);
+    assert_eq!(with([false, false, true]).why, Why::NotUrgent);
+    assert_eq!(with([false, false, true]).action, Action::Prepare);
+    assert_eq!(with([true, false, false]).action, Action::Switch("b".into()));
+}
+
+#[test]
+fn risk_moves_nothing_again_during_the_cool_down_to_the_nanosecond() {
+    let larger = Usages::default().with(Resource::Memory, usage(1.0, 512.0 * MIB, 0.0));
+    let (own, mirrors, causes) = (full(), [mirror("b", larger)], [memory()]);
+    let switched = now();
+    let after = |passed: Duration| {
+        let situation = Situation {
+            raised: [true; 3],
+            causes: &causes,
+            own: &own,
+            mirrors: &mirrors,
+            switched: Some(switched),
+            now: switched + passed,
+        };
+        decide(&situation, &params(Policy::Switch))
+    };
+    let cool_down = Params::default().cool_down;
+    let nano = Duration::from_nanos(1);
+    assert_eq!(after(cool_down - nano).why, Why::CoolDown(nano));
+    assert_eq!(after(cool_down).action, Action::Switch("b".into()));
+    // What no mirror would cure is told even then.
+    let twin = [mirror("b", full())];
+    let situation = Situation {
+        raised: [true; 3],
+        causes: &causes,
+        own: &own,
+        mirrors: &twin,
+        switched: Some(switched),
+        now: switched,
+    };
+    assert!(matches!(decide(&situation, &params(Policy::Switch)).why, Why::RunsOut { .. }));
+}
