@@ -25,6 +25,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("predict", &["health", "types"], &["tokio"]),
     ("transport", &["types"], &[]),
     ("registry", &["types"], &[]),
+    ("token", &["types"], &["tokio"]),
     ("protocol", &["transport", "types"], &[]),
     ("protocol-redis", &["protocol", "transport", "types"], &[]),
     ("mirror", &["protocol", "types"], &[]),
