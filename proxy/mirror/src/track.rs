@@ -104,7 +104,7 @@ impl Tracker {
 
     pub(crate) fn lag_of(&self, seen: &Seen, now: BootInstant) -> Option<Lag> {
         let covered = self.lineage.as_ref().is_some_and(|lineage| lineage.covers(&seen.what));
-        covered.then(|| self.trail.lag(seen.what.position, now)).flatten()
+        covered.then(|| self.trail.lag(seen.what.position, seen.at, now)).flatten()
     }
 
     pub(crate) fn is_near(&self, spec: &MirrorSpec) -> bool {
