@@ -79,7 +79,7 @@ enum Command {
     Demo(Demo),
 }
 
-/// Runs the sidecar until SIGTERM or SIGINT, then drains and ends.
+/// Runs the sidecar until SIGTERM, SIGINT or POST /v1/exit, then drains and ends.
 ///
 /// Either over the stores of a configuration file, or, for a first try, over one store that is given by arguments. SIGHUP
 /// reads the configuration file again.
@@ -165,6 +165,10 @@ struct Status {
     /// As JSON, the same as GET /v1/stores.
     #[arg(long)]
     json: bool,
+    /// Say only whether every store is served: status 0 if so, 1 with the reasons if not. For health checks of
+    /// containers, whose image holds no other program.
+    #[arg(long, conflicts_with = "json")]
+    ready: bool,
 }
 
 /// Moves the primary role of a store to a mirror, without a failed request and without a lost write.
@@ -267,6 +271,11 @@ fn examine(config: &Config) -> Result<Exit, Exit> {
 
 fn status(args: &Status) -> Result<Exit, Exit> {
     let client = client(&args.sidecar)?;
+    if args.ready {
+        let readiness = block_on(client.ready())?.map_err(unanswered)?;
+        print(&if readiness.ready { "ready\n".to_owned() } else { readiness.reasons.join("\n") + "\n" })?;
+        return if readiness.ready { Ok(Exit::Done) } else { Err(Exit::Failed) };
+    }
     let stores = block_on(client.stores())?.map_err(unanswered)?;
     print(&if args.json { json(&stores)? } else { show::stores(&stores) })?;
     Ok(Exit::Done)
@@ -401,6 +410,7 @@ mod tests {
         assert!(!parses("foretoken status"));
         assert!(parses("foretoken status --admin /run/ft.sock --json"));
         assert!(!parses("foretoken status --admin h:1 --config f"));
+        assert!(!parses("foretoken status --admin h:1 --json --ready"));
         assert!(parses("foretoken switchover cart --to b --dry-run --config f"));
     }
 }

@@ -1,5 +1,8 @@
 //! A running sidecar, asked by the program itself.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -52,9 +55,14 @@ impl Sidecar {
     }
 
     /// Sends it SIGTERM, and tells how it ended.
-    fn end(mut self) -> Option<i32> {
+    fn end(self) -> Option<i32> {
         let sent = std::process::Command::new("kill").arg(self.child.id().to_string()).status();
         assert!(sent.is_ok_and(|sent| sent.success()));
+        self.ended()
+    }
+
+    /// Waits until it has ended by itself, and tells how.
+    fn ended(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(ended) = self.child.try_wait().expect("a child of ours") {
@@ -154,4 +162,71 @@ fn a_sidecar_that_can_not_listen_says_why_with_status_1() {
     let output = foretoken(&["run", "--listen", &listen, "--primary", &primary, "--state-dir", &state]);
     assert_eq!(status(&output), Some(1), "{}", err(&output));
     assert!(err(&output).contains(&listen) && err(&output).contains("in use"), "{}", err(&output));
+}
+
+/// What a container that shares the socket's directory can send with any HTTP client.
+fn post(socket: &Path, path: &str) -> String {
+    let mut stream = UnixStream::connect(socket).expect("it listens");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers before it ends");
+    answer
+}
+
+#[test]
+fn a_job_that_is_done_ends_its_sidecar_over_the_socket() {
+    let dir = TempDir::new().expect("a directory");
+    let (mut sidecar, servers) = two(dir.path());
+    sidecar.wait("it serves", |stores| stores[0]["ready"] == true);
+    // A connection with nothing under way, as a job's pool keeps them: it must not hold the end up.
+    let mut idle = UnixStream::connect(dir.path().join("redis.sock")).expect("it listens");
+    idle.write_all(b"*1\r\n$4\r\nPING\r\n").expect("it reads");
+    let mut pong = [0; 7];
+    idle.read_exact(&mut pong).expect("it answers");
+    assert_eq!(&pong, b"+PONG\r\n");
+
+    let answer = post(&dir.path().join("state/admin.sock"), "/v1/exit");
+    assert!(answer.starts_with("HTTP/1.1 202 ") && answer.contains("draining"), "{answer}");
+    assert_eq!(sidecar.ended(), Some(0), "a Job counts any other status as a failure");
+    assert_eq!(idle.read(&mut pong).ok(), Some(0), "its clients hear that it is gone");
+    // As after SIGTERM the store is let go of: a sidecar of another identity need not wait for the 10 s that an owner
+    // record lives without its owner.
+    let begun = Instant::now();
+    let other = TempDir::new().expect("a directory");
+    let mut next = Sidecar::start(config(other.path(), &[servers[0].port, servers[1].port], ""));
+    next.wait("the next one is in charge", |stores| stores[0]["authority"]["role"] == "owner");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_health_check_needs_no_other_program() {
+    let dir = TempDir::new().expect("a directory");
+    let (port, _held) = super::dead_port();
+    let mut sidecar = Sidecar::start(config(dir.path(), &[port], ""));
+    sidecar.wait("it answers", Value::is_array);
+    let down = foretoken(&["status", "--ready", "--config", &sidecar.file]);
+    assert_eq!(status(&down), Some(1), "{}", err(&down));
+    assert!(out(&down).contains("store cart is not served"), "{}", out(&down));
+    drop(sidecar);
+
+    let (mut sidecar, _servers) = two(dir.path());
+    sidecar.wait("it serves", |stores| stores[0]["ready"] == true);
+    let ready = foretoken(&["status", "--ready", "--config", &sidecar.file]);
+    assert_eq!((status(&ready), out(&ready).as_str()), (Some(0), "ready\n"));
+}
+
+#[test]
+fn a_secret_that_is_missing_is_made_as_the_reference_says() {
+    let dir = TempDir::new().expect("a directory");
+    let (port, _held) = super::dead_port();
+    let file = config(dir.path(), &[port], "");
+    let text = std::fs::read_to_string(&file).expect("was written");
+    let admin = "[admin]\nlisten = \"0.0.0.0:0\"\nbearer_file = \"bearer\"\n";
+    std::fs::write(&file, format!("{admin}{text}")).expect("a directory of ours");
+    let mut sidecar = Sidecar::start(file);
+    sidecar.wait("it answers", Value::is_array);
+    let made = std::fs::metadata(dir.path().join("bearer")).expect("it was made");
+    assert_eq!(made.permissions().mode() & 0o777, 0o600);
 }

@@ -1,10 +1,10 @@
 //! Who may read and who may change.
 //!
-//! | caller | health | metrics, reading | changing |
-//! | --- | --- | --- | --- |
-//! | Unix socket | free | free | same user or root, by `SO_PEERCRED` |
-//! | loopback | free | free | bearer secret, unless the listener is open |
-//! | any other address | free | bearer secret | bearer secret |
+//! | caller | health | metrics, reading | changing | ending the sidecar |
+//! | --- | --- | --- | --- | --- |
+//! | Unix socket | free | free | same user or root, by `SO_PEERCRED` | as changing |
+//! | loopback | free | free | bearer secret, unless the listener is open | as changing |
+//! | any other address | free | bearer secret | bearer secret | never |
 //!
 //! A web page in a browser on this machine is a loopback caller too. So a change that carries an `Origin` is refused, and
 //! so is reading under a host name that somebody made point here (DNS rebinding): neither comes from a tool.
@@ -81,6 +81,17 @@ impl Gate {
         }
     }
 
+    /// Whether `caller` may end this sidecar: as for a change, and from this machine (or pod) only, because who asks from
+    /// elsewhere, with the secret or not, is none of the applications that it serves.
+    pub(crate) fn exit(&self, caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
+        match caller {
+            Caller::Remote => Err(Kind::Forbidden.because(
+                "only a caller on this machine may end the sidecar: use loopback or the Unix socket",
+            )),
+            Caller::Unix { .. } | Caller::Loopback => self.change(caller, headers),
+        }
+    }
+
     fn bearer(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(secret) = &self.secret else {
             return Err(Kind::Forbidden.because("this listener has no bearer secret: use the Unix socket"));
@@ -116,6 +127,9 @@ pub(crate) struct MayRead;
 /// Extractor: the caller may change things. Stands before the body in a handler, so that no body is read for others.
 pub(crate) struct MayChange;
 
+/// Extractor: the caller may end the sidecar.
+pub(crate) struct MayExit;
+
 fn caller(parts: &Parts) -> Caller {
     // Without a word on where it comes from, a request is treated as one from afar.
     parts.extensions.get::<Caller>().copied().unwrap_or(Caller::Remote)
@@ -136,6 +150,17 @@ impl FromRequestParts<Arc<Server>> for MayChange {
         let caller = caller(parts);
         server.gate.change(caller, &parts.headers).map(|()| Self).inspect_err(|problem| {
             tracing::warn!(?caller, path = parts.uri.path(), reason = %problem.detail, "change refused");
+        })
+    }
+}
+
+impl FromRequestParts<Arc<Server>> for MayExit {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        let caller = caller(parts);
+        server.gate.exit(caller, &parts.headers).map(|()| Self).inspect_err(|problem| {
+            tracing::warn!(?caller, reason = %problem.detail, "exit refused");
         })
     }
 }
@@ -196,6 +221,22 @@ mod tests {
         assert_eq!(status(gate(true).change(Caller::Remote, &headers(&[]))), 401);
         let without = Gate { secret: None, open: false, uid: 1000 };
         assert_eq!(status(without.change(Caller::Loopback, &headers(&[("authorization", "Bearer ")]))), 403);
+    }
+
+    #[test]
+    fn nobody_ends_the_sidecar_from_afar() {
+        let right = headers(&[("authorization", &format!("Bearer {SECRET}"))]);
+        for open in [false, true] {
+            let gate = gate(open);
+            assert_eq!(status(gate.change(Caller::Remote, &right)), 200);
+            assert_eq!(status(gate.exit(Caller::Remote, &right)), 403);
+            assert_eq!(status(gate.exit(Caller::Loopback, &right)), 200);
+            assert_eq!(status(gate.exit(Caller::Loopback, &headers(&[]))), if open { 200 } else { 401 });
+            assert_eq!(status(gate.exit(Caller::Unix { uid: Some(1000) }, &headers(&[]))), 200);
+            assert_eq!(status(gate.exit(Caller::Unix { uid: Some(1001) }, &right)), 403);
+            let page = headers(&[("origin", "https://example.org")]);
+            assert_eq!(status(gate.exit(Caller::Loopback, &page)), 403);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `GET /v1/stores` | a list of [`model::StoreStatus`] |
 //! | `GET /v1/stores/{store}` | one of them |
 //! | `POST /v1/stores/{store}/switchover` | [`model::SwitchoverRequest`] in, [`model::SwitchoverReport`] out |
+//! | `POST /v1/exit` | 202 with [`model::Readiness`]: the sidecar drains and ends, as after SIGTERM |
 //!
 //! Errors are problem documents (RFC 9457, [`model::Problem`]). Who may do what: the table in `gate.rs`.
 //!

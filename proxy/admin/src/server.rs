@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use foretoken_types::StoreId;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::gate::{Gate, MayChange, MayRead};
+use crate::gate::{Gate, MayChange, MayExit, MayRead};
 use crate::model::{Problem, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
 use crate::problem::{Kind, sort};
 use crate::stores::Stores;
@@ -41,6 +41,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/v1/stores", get(list))
         .route("/v1/stores/{store}", get(show))
         .route("/v1/stores/{store}/switchover", post(switchover))
+        .route("/v1/exit", post(exit))
         .fallback(async |request: Request| {
             Kind::NotFound.because(format!("there is no {}; see /v1/stores", request.uri().path()))
         })
@@ -124,6 +125,12 @@ async fn switchover(
     tracing::info!(%store, to = ?request.to, dry_run = request.dry_run, "switchover asked for");
     let report = server.stores.switchover(&store, request).await?;
     sort(report).map(Json)
+}
+
+async fn exit(State(server): State<Arc<Server>>, _: MayExit) -> Response {
+    tracing::info!("exit asked for");
+    server.stores.exit();
+    (StatusCode::ACCEPTED, [(header::CACHE_CONTROL, "no-store")], Json(server.stores.ready())).into_response()
 }
 
 fn name(store: Result<Path<StoreId>, PathRejection>) -> Result<StoreId, Problem> {

@@ -60,4 +60,8 @@ pub trait Stores: Send + Sync {
 
     /// Whether the sidecar has started, lives and serves. Never waits.
     fn ready(&self) -> Readiness;
+
+    /// Begins what SIGTERM begins: the sidecar drains and ends. From then on it is not ready. Never waits; asking again
+    /// changes nothing.
+    fn exit(&self);
 }

@@ -15,7 +15,7 @@ use foretoken_registry::{Disk, Registry};
 use foretoken_transport::{Listener, ServerTls};
 use foretoken_types::{Address, Clock, StoreId};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::BootClock;
 use crate::control::{self, Command, Live, StoreHandle};
@@ -42,7 +42,7 @@ pub struct RunOptions {
     pub log_filter: Option<String>,
 }
 
-/// Runs the sidecar until SIGTERM or SIGINT.
+/// Runs the sidecar until SIGTERM, SIGINT or `POST /v1/exit`.
 ///
 /// # Errors
 /// [`Error`]: it could not start. Once it serves, faults are logged and lived with.
@@ -124,13 +124,14 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
             .map(|run| (run.id.clone(), run.handle.status.clone(), run.handle.commands.clone()))
             .collect(),
         draining: AtomicBool::new(false),
+        exit: Notify::new(),
         plane: Arc::clone(&plane),
     });
     let admin = admin(&config, &options, Arc::clone(&service), metrics.clone(), stopped.clone()).await?;
     let upkeep = tokio::spawn(telemetry::upkeep(metrics));
 
     let drain_max = config.data.drain_max;
-    supervise(config, &options, &running, &level).await?;
+    supervise(config, &options, &running, &level, &service.exit).await?;
     tracing::info!("draining");
     service.draining.store(true, Ordering::Relaxed);
     accepting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -180,7 +181,7 @@ async fn admin(
         Some(Address::Unix(_)) => None,
     };
     let secret = match (&config.admin.bearer_file, &tcp) {
-        (Some(file), _) => Some(foretoken_admin::Secret::load(file)?),
+        (Some(file), _) => Some(foretoken_admin::Secret::load_or_create(file)?),
         (None, Some(_)) => {
             let file = config.state_dir.join("admin.secret");
             let secret = foretoken_admin::Secret::load_or_create(&file)?;
@@ -201,12 +202,13 @@ async fn admin(
     }))
 }
 
-/// Waits for the signal to end; reloads meanwhile.
+/// Waits for the signal or the order to end; reloads meanwhile.
 async fn supervise(
     config: Config,
     options: &RunOptions,
     running: &[Running],
     level: &LogLevel,
+    exit: &Notify,
 ) -> Result<(), Error> {
     let catch = |kind| signal(kind).map_err(|source| Error::Os { what: "catch signals", source });
     let (mut term, mut interrupt, mut hangup) =
@@ -218,6 +220,7 @@ async fn supervise(
         tokio::select! {
             _ = term.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+            () = exit.notified() => return Ok(()),
             _ = hangup.recv() => changed_at = modified(options.config_file.as_deref()),
             _ = look.tick() => {
                 let now = modified(options.config_file.as_deref());
@@ -289,6 +292,8 @@ fn apply(store: &Store, run: &Running, threads: usize) {
 struct Service {
     stores: Vec<(StoreId, watch::Receiver<Arc<StoreStatus>>, mpsc::Sender<Command>)>,
     draining: AtomicBool,
+    /// Keeps an order that comes before anybody waits for it.
+    exit: Notify,
     plane: Arc<DataPlane>,
 }
 
@@ -354,5 +359,11 @@ impl Stores for Service {
             reasons.push("the sidecar is draining".to_owned());
         }
         Readiness { started, live: true, ready, reasons }
+    }
+
+    fn exit(&self) {
+        // At once: whoever asked reads the answer that it is not ready, and no switchover begins any more.
+        self.draining.store(true, Ordering::Relaxed);
+        self.exit.notify_one();
     }
 }

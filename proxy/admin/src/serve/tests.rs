@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use axum::http::{Method, Request, StatusCode, header};
@@ -24,6 +24,7 @@ use crate::model::{Check, Readiness, StoreStatus, SwitchoverOutcome, SwitchoverR
 struct Fake {
     ready: AtomicBool,
     asked: Mutex<Vec<SwitchoverRequest>>,
+    exits: AtomicUsize,
     under_way: AtomicBool,
     go_on: tokio::sync::Notify,
 }
@@ -75,6 +76,11 @@ impl Stores for Fake {
         let ready = self.ready.load(Ordering::SeqCst);
         let reasons = if ready { Vec::new() } else { vec!["store \"cart\": no primary is known".into()] };
         Readiness { started: true, live: true, ready, reasons }
+    }
+
+    fn exit(&self) {
+        self.exits.fetch_add(1, Ordering::SeqCst);
+        self.ready.store(false, Ordering::SeqCst);
     }
 }
 
@@ -225,6 +231,28 @@ async fn over_tcp_only_the_bearer_of_the_secret_switches() {
 async fn an_open_listener_asks_for_no_secret_on_loopback() {
     let house = open(true).await;
     assert_eq!(over_tcp(&house, Method::POST, SWITCHOVER, None, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn who_may_change_things_may_end_the_sidecar() {
+    const EXIT: &str = "/v1/exit";
+    let house = open(false).await;
+    house.stores.ready.store(true, Ordering::SeqCst);
+    let exits = || house.stores.exits.load(Ordering::SeqCst);
+    for bearer in [None, Some("wrong")] {
+        let answer = over_tcp(&house, Method::POST, EXIT, bearer, "").await;
+        assert_eq!((answer.status, answer.problem().as_str()), (401, "urn:foretoken:unauthorized"));
+    }
+    // A probe, a crawler or a browser that follows a link must not end it.
+    let answer = over_unix(&house.socket, Method::GET, EXIT, "").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (405, "urn:foretoken:method-not-allowed"));
+    assert_eq!(exits(), 0);
+    let answer = over_tcp(&house, Method::POST, EXIT, Some(&house.secret), "").await;
+    assert_eq!((answer.status, &answer.json()["ready"]), (202, &Value::Bool(false)));
+    assert_eq!(over_unix(&house.socket, Method::POST, EXIT, "").await.status, 202);
+    assert_eq!(exits(), 2);
+    let house = open(true).await;
+    assert_eq!(over_tcp(&house, Method::POST, EXIT, None, "").await.status, 202);
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ impl Stores for Fake {
     fn ready(&self) -> Readiness {
         Readiness { started: true, live: true, ready: false, reasons: vec!["no primary".into()] }
     }
+
+    fn exit(&self) {}
 }
 
 /// A client over the socket, a client over TCP, and the path of the secret.

@@ -162,7 +162,7 @@ impl Seen {
             host: Some(shown.host),
         };
         self.window.push(Row::measured(&readings));
-        self.past.push_back((now, shown.capacity.clone()));
+        self.past.push_back((now, *shown.capacity));
         if self.past.len() > GROWTH_STEPS {
             self.past.pop_front();
         }
