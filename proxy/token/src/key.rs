@@ -94,6 +94,10 @@ impl SigningKey {
         self.key.sign(message).to_bytes()
     }
 
+    pub(crate) fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.key.to_bytes())
+    }
+
     /// Seed and public key, as PASETO wants them.
     pub(crate) fn pair(&self) -> Zeroizing<[u8; 64]> {
         Zeroizing::new(self.key.to_keypair_bytes())
