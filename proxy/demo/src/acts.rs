@@ -1,6 +1,7 @@
 //! The acts, one after the other on one stage.
 
 mod crash;
+mod foretold;
 mod freeze;
 mod healthy;
 mod planned;
@@ -57,7 +58,9 @@ async fn play(stage: &mut Stage) -> Result<(), Error> {
     println!("Act 3, crash: kill -9 of the primary");
     crash::play(stage).await?;
     println!("Act 4, freeze and return: SIGSTOP, failover, SIGCONT");
-    freeze::play(stage).await
+    freeze::play(stage).await?;
+    println!("Act 5, foretold: connections leak, and the role moves before they run out");
+    foretold::play(stage).await
 }
 
 /// Writes that were acknowledged and are gone, held against what the sidecar says may be gone.

@@ -59,7 +59,10 @@ impl Stage {
             .iter()
             .map(|(name, region)| Server::start(dir.path(), name, region))
             .collect::<std::io::Result<Vec<_>>>()?;
-        let sidecar = Sidecar::start(program, &Setup::new(dir.path(), &servers))?;
+        let mut setup = Setup::new(dir.path(), &servers);
+        // Minutes become seconds for the risk; leases are as they are.
+        setup.store = "risk = { policy = \"switch\", step = \"1s\", cooldown = \"0s\" }\n".to_owned();
+        let sidecar = Sidecar::start(program, &setup)?;
         let rng = StdRng::seed_from_u64(seed);
         let mut stage = Self { report: Report::default(), sidecar, servers, rng, _dir: dir };
         stage.sidecar.wait_whole(REPAIR_MAX).await?;
