@@ -79,9 +79,10 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a fresh connection is turned away.
+/// Whether a fresh connection is turned away. One that ends without a word was cut by a change of primary.
 async fn is_refused(connection: &mut TcpStream) -> bool {
     let mut first = [0; 1];
     // A server that takes the connection says nothing.
-    tokio::time::timeout(FULL_WITHIN, connection.read(&mut first)).await.is_ok()
+    let read = tokio::time::timeout(FULL_WITHIN, connection.read(&mut first)).await;
+    matches!(read, Ok(Ok(1))) && first == *b"-"
 }
