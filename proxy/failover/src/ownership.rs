@@ -1,5 +1,7 @@
 //! Who is in charge: the owner record, followers, and what keeps us from managing a store (PROTOCOL 5.5, 7.4).
 
+use std::time::Duration;
+
 use foretoken_types::{
     Authority, BootInstant, EndpointId, Failure, InstanceId, Operation, Persistence, Writers,
 };
@@ -122,7 +124,10 @@ impl Machine {
         if let Some(other) = self.owner_elsewhere() {
             return Err(format!("sidecar {other} holds the owner record"));
         }
+        // Whoever was registered when a primary died can't renew that, and stops to acknowledge before it ends.
+        let until = self.registration();
         let last = self.endpoints.iter().filter_map(|endpoint| endpoint.look.as_ref());
+        let last = last.filter(|look| self.now.since(look.asked) <= until);
         let followers = last.map(|look| look.found.followers).max().unwrap_or(0);
         if followers > 0 {
             return Err(format!(
@@ -186,6 +191,9 @@ impl Machine {
                         "the owner record can't be written: {}",
                         rejection.detail
                     ));
+                    if matches!(sent.order, Order::Claim { .. }) {
+                        self.register(&sent.endpoint);
+                    }
                 }
             }
         }
@@ -216,6 +224,11 @@ impl Machine {
         }
     }
 
+    /// How long a registration lives: longer than the last lease that is granted on the strength of it.
+    fn registration(&self) -> Duration {
+        self.params.owner_life + self.params.fence_wait()
+    }
+
     /// Lets the owner, if there is one, know that its fence would not stop us. What manages a store otherwise reads no such
     /// record.
     pub(crate) fn register(&mut self, at: &EndpointId) -> Option<Operation> {
@@ -223,8 +236,7 @@ impl Machine {
         if looks.any(|look| look.found.managed_by.is_some()) {
             return None;
         }
-        // It outlives the last lease that we grant on the strength of it.
-        let life = self.params.owner_life + self.params.fence_wait();
+        let life = self.registration();
         let operation = self.order(at, Order::RegisterFollower { life });
         self.ownership.claim = Some(operation);
         self.ownership.next_at = self.now + self.params.owner_renew;

@@ -238,7 +238,8 @@ impl Machine {
                 None => {
                     self.close();
                     self.give_up_plan("the primary came back");
-                    self.enter(Phase::Start(Start { since }));
+                    // With looks of now: another sidecar may have promoted somebody meanwhile.
+                    self.enter(Phase::Start(Start { since: self.now }));
                     return;
                 }
                 Some(identity) if identity.continues_in(&found) && is_primary(&found) => {
@@ -257,6 +258,10 @@ impl Machine {
         let refusal = match self.automatic_failover() {
             Ok(()) => match self.choose() {
                 Ok(choice) => {
+                    // What was refused at first may be allowed by now.
+                    if self.plan.is_none() {
+                        self.begin_plan(ChangeKind::Failover, None, Some(lost), None);
+                    }
                     self.step_done("choose");
                     self.fence_old(choice);
                     return;

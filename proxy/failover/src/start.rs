@@ -142,7 +142,21 @@ impl Machine {
             (None, _) => {
                 let down = self.endpoint(registered).is_none_or(|endpoint| endpoint.verdict == Verdict::Down);
                 match primaries.as_slice() {
-                    [only] if newer.len() == 1 || (down && descends(only.1, record, None)) => take(only),
+                    // Whoever misses one epoch may have missed two: unless its owner is alive, or everybody answers, the
+                    // newest primary may be another one.
+                    [only] if !newer.is_empty() => {
+                        let ours = &self.params.instance;
+                        let owned = only.1.owner.as_ref().is_some_and(|owner| owner.instance != *ours);
+                        if owned || seen.len() == self.endpoints.len() {
+                            take(only)
+                        } else {
+                            Decision::Wait(format!(
+                                "{} carries a newer epoch than the registry, and not every endpoint answers",
+                                only.0
+                            ))
+                        }
+                    }
+                    [only] if down && descends(only.1, record, None) => take(only),
                     _ if down && self.endpoint(registered).is_some() => Decision::Lost(registered.clone()),
                     _ if self.endpoint(registered).is_none() => Decision::Wait(format!(
                         "the registry names {registered} as the primary, which is not configured any more"

@@ -507,3 +507,18 @@ fn a_failover_that_is_broken_off_after_the_fence_is_ended_by_the_next_process() 
     assert_eq!(standing(&sim), serves("a", 2, StoreState::Healthy), "it has most, for it had all");
     assert!(sim.cluster.server("a").has(write));
 }
+
+#[test]
+fn a_failover_that_was_refused_at_first_is_reported_like_any_other() {
+    let mut sim = serving();
+    sim.cluster.server("a").apply(Entry::Follower("other".into(), sim.now + MS * 6000));
+    sim.run_for(MS * 600);
+    forget(&mut sim);
+    sim.kill("a");
+    sim.run_for(MS * 3000);
+    assert!(reason(&sim).contains("registered as followers"), "{}", reason(&sim));
+    assert!(sim.run_until(MS * 12_000, |sim| sim.serves(0)), "the registration has ended: {}", reason(&sim));
+    let report = report(&sim);
+    assert_eq!((report.kind, report.outcome), (crate::ChangeKind::Failover, Outcome::Done));
+    assert_eq!((report.from, report.to), (Some("a".into()), Some("b".into())));
+}

@@ -148,6 +148,27 @@ const ROWS: &[Row] = &[
         Err("b carries a newer epoch than the registry"),
     ),
     (
+        "the registry is older than the stores, and the one that it names is dead",
+        |sim| {
+            knows(sim, record(3, "a"));
+            promoted(sim, "b");
+            marked(sim, "b", 4);
+            kill(sim, "a");
+        },
+        Err("b carries a newer epoch than the registry, and not every endpoint answers"),
+    ),
+    (
+        "the same, and somebody is in charge of the newer one",
+        |sim| {
+            knows(sim, record(3, "a"));
+            promoted(sim, "b");
+            marked(sim, "b", 4);
+            sim.command("b", &Command::Claim("other".into(), MS * 60_000));
+            kill(sim, "a");
+        },
+        Ok(("b", 5)),
+    ),
+    (
         "two newer ones than the registry knows",
         |sim| {
             knows(sim, record(3, "a"));
