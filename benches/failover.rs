@@ -172,7 +172,8 @@ fn record(text: &str) -> Result<(), Error> {
     if !has_heading {
         writeln!(
             file,
-            "\n{HEADING}\n\nAppended by `make bench-failover`; the method is in `README.md` beside this file."
+            "\n{HEADING}\n\nAppended by `cargo bench --profile dist --bench failover -- --record`; the method is in \
+             `README.md` beside this file."
         )?;
     }
     write!(file, "\n{text}")?;

@@ -105,21 +105,25 @@ impl Sample {
     }
 
     /// Holds lost writes against what is published of the loss. Everything that is said must hold: the moment until which
-    /// nothing is lost, and, once the old primary has told it, the number of bytes.
-    fn judge_loss(&mut self, seen: &Seen, loss: Option<&LastLoss>) {
+    /// nothing is lost, and, once the old primary has told it, the number of bytes. What was acknowledged when the next primary
+    /// served is no part of any loss.
+    fn judge_loss(&mut self, seen: &Seen, fault: Fault, loss: Option<&LastLoss>) {
         let findings = &seen.findings;
         let kept_until = loss.and_then(|loss| loss.kept_until_unix_ms);
         let exact = loss.filter(|loss| loss.exact).map(|loss| loss.bytes);
         let nothing_is_said = kept_until.is_none() && exact.is_none();
         let too_much = nothing_is_said || exact.is_some_and(|bytes| findings.lost_bytes > bytes);
         let is_unpublished = |lost: usize| {
-            let ended = seen.unix_ms(seen.history[lost].ended);
-            too_much || kept_until.is_some_and(|kept_until| ended < kept_until)
+            let ended = seen.history[lost].ended;
+            let too_early = kept_until.is_some_and(|kept_until| seen.unix_ms(ended) < kept_until);
+            too_much || too_early || ended >= fault.until
         };
         self.unpublished = count(findings.lost.iter().filter(|&&lost| is_unpublished(lost)).count());
         if self.unpublished > 0 {
-            self.examples.extend(examples("lost", &findings.lost_examples));
-            self.examples.push(format!("{} bytes lost, published: {loss:?}", findings.lost_bytes));
+            // Before those that were refused, which is a lesser evil.
+            let mut lost = examples("lost", &findings.lost_examples);
+            lost.push(format!("{} bytes lost, published: {loss:?}", findings.lost_bytes));
+            self.examples.splice(..0, lost);
         }
     }
 }
@@ -161,10 +165,11 @@ pub(crate) async fn kill(stage: &mut Stage, rng: &mut StdRng) -> Result<Sample, 
     let until = clients.now();
     clients.play(AFTER).await;
     let status = stage.sidecar.status().await?;
-    let seen = clients.end(&url, Some(Fault { from, until })).await?;
+    let fault = Fault { from, until };
+    let seen = clients.end(&url, Some(fault)).await?;
     let mut sample = Sample::of(&seen, from);
     let loss = status.last_loss.filter(|loss| loss.endpoint.as_str() == old && loss.epoch > before.epoch);
-    sample.judge_loss(&seen, loss.as_ref());
+    sample.judge_loss(&seen, fault, loss.as_ref());
     stage.server(&old)?.restart()?;
     stage.sidecar.wait_whole(LONG).await?;
     Ok(sample)
@@ -188,10 +193,11 @@ pub(crate) async fn freeze(stage: &mut Stage, rng: &mut StdRng) -> Result<Sample
     stage.server(&old)?.thaw()?;
     let status = stage.sidecar.wait_whole(LONG).await?;
     clients.play(AFTER).await;
-    let seen = clients.end(&url, Some(Fault { from, until })).await?;
+    let fault = Fault { from, until };
+    let seen = clients.end(&url, Some(fault)).await?;
     let mut sample = Sample::of(&seen, from);
     let loss = status.last_loss.filter(|loss| loss.endpoint.as_str() == old && loss.epoch > before.epoch);
-    sample.judge_loss(&seen, loss.as_ref());
+    sample.judge_loss(&seen, fault, loss.as_ref());
     let lost = seen.findings.lost.iter();
     sample.late_acknowledged = count(lost.filter(|&&lost| seen.history[lost].ended >= returned).count());
     sample.late_replies = late_replies(stage).await?.saturating_sub(late_before);

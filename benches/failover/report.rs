@@ -11,6 +11,9 @@ const HOLD_P99_MAX: Duration = Duration::from_millis(50);
 const KILL_OUTAGE_MAX: Duration = Duration::from_millis(1000);
 const FREEZE_OUTAGE_MAX: Duration = Duration::from_millis(2500);
 
+/// What went wrong in words, at most, below a table.
+const DETAILS_MAX: usize = 10;
+
 /// All runs of one fault.
 pub(crate) struct Phase {
     /// How many were wanted.
@@ -146,10 +149,10 @@ impl Phase {
 
     /// What went wrong, in words.
     fn details(&self) -> impl Iterator<Item = &String> {
-        self.samples
-            .iter()
-            .flat_map(|sample| sample.undone.iter().chain(&sample.wrong).chain(&sample.examples))
-            .chain(&self.broken)
+        // The worst first: only the beginning is shown.
+        let worst = self.samples.iter().flat_map(|sample| sample.undone.iter().chain(&sample.wrong));
+        let examples = self.samples.iter().flat_map(|sample| &sample.examples);
+        self.broken.iter().chain(worst).chain(examples)
     }
 }
 
@@ -260,8 +263,11 @@ pub(crate) fn render(machine: &Machine, seed: u64, results: &Results) -> String 
         if !details.is_empty() {
             line(format_args!("\n"));
         }
-        for detail in details {
+        for detail in details.iter().take(DETAILS_MAX) {
             line(format_args!("- {detail}\n"));
+        }
+        if let Some(more @ 1..) = details.len().checked_sub(DETAILS_MAX) {
+            line(format_args!("- and {more} more, on standard error of the run\n"));
         }
     }
     text
