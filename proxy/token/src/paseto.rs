@@ -82,7 +82,7 @@ pub fn key_id(token: &str) -> Result<KeyId, Refusal> {
     parse(token).map(|(_, id)| id)
 }
 
-/// Verifies the signature, then reads the claims. Whether they are good here and now is for `Verifier` to say.
+/// Verifies the signature, then reads the claims. Whether they are good here and now is for [`crate::Verifier`] to say.
 ///
 /// # Errors
 /// [`Refusal::Malformed`], [`Refusal::UnknownKey`] when `key` is not the one that the token names, [`Refusal::Forged`].
