@@ -121,3 +121,14 @@ fn who_is_no_sidecar_is_told_apart() {
     assert_eq!(status(&output), UNREACHABLE, "{}", err(&output));
     assert!(err(&output).contains("does not speak as a sidecar does"), "{}", err(&output));
 }
+
+#[test]
+fn a_report_that_can_not_be_written_is_told_before_anything_is_started() {
+    let dir = TempDir::new().expect("a directory");
+    let report = dir.path().join("missing").join("report.html");
+    let output = foretoken(&["demo", "--report", report.to_str().expect("UTF-8")]);
+    assert_eq!(status(&output), Some(1));
+    assert_eq!(out(&output), "");
+    let words = err(&output);
+    assert!(words.contains("missing/report.html can't be written") && words.contains("--report"), "{words}");
+}

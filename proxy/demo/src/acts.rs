@@ -12,14 +12,17 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::Error;
 use crate::checker::Findings;
 use crate::history::Operation;
+use crate::page::Page;
 use crate::stage::{Over, Stage};
 
 /// How long a failover may take in the end.
 const FAILOVER_MAX: Duration = Duration::from_secs(10);
 
-/// Plays all acts and prints the table. `true`: every promise was kept.
-pub(crate) async fn all(program: &Path, seed: u64) -> Result<bool, Error> {
-    let began = tokio::time::Instant::now();
+/// Plays all acts, prints the table and writes the report to `path`. `true`: every promise was kept.
+pub(crate) async fn all(program: &Path, seed: u64, path: &Path) -> Result<bool, Error> {
+    let unwritable = |source| Error::Report { path: path.to_owned(), source };
+    // Before minutes are spent on what can't be kept.
+    std::fs::File::options().append(true).create(true).open(path).map_err(unwritable)?;
     println!("foretoken demo, seed {seed} (foretoken demo --seed {seed} repeats it)");
     println!("Starting three redis-servers in two regions, and the sidecar with this configuration:\n");
     let mut stage = Stage::set(program, seed).await?;
@@ -28,7 +31,8 @@ pub(crate) async fn all(program: &Path, seed: u64) -> Result<bool, Error> {
     }
     println!("\nEvery endpoint is up, and both mirrors are complete.\n");
     let played = play(&mut stage).await;
-    if played.is_err() {
+    if let Err(error) = &played {
+        stage.report.promise("end", "every act can be played", error.to_string(), false);
         // The directory goes with the stage: what the sidecar said last is all that is left.
         let log = std::fs::read_to_string(stage.sidecar.log()).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(20).collect();
@@ -36,31 +40,42 @@ pub(crate) async fn all(program: &Path, seed: u64) -> Result<bool, Error> {
         for line in last.into_iter().rev() {
             eprintln!("    {line}");
         }
+    } else {
+        stage.record.part("end");
+        let stopped = stage.sidecar.stop(Duration::from_secs(10)).await;
+        let words = stopped.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+        let kept = stopped.is_ok_and(|status| status.success());
+        stage.report.promise("end", "SIGTERM drains and ends the sidecar", words, kept);
     }
+    let seen = stage.record.so_far();
+    let page = Page { seed, report: &stage.report, seen: &seen, config: &stage.sidecar.config };
+    std::fs::write(path, page.html()).map_err(unwritable)?;
     played?;
-    let stopped = stage.sidecar.stop(Duration::from_secs(10)).await;
-    let words = stopped.as_ref().map_or_else(ToString::to_string, ToString::to_string);
-    stage.report.promise(
-        "end",
-        "SIGTERM drains and ends the sidecar",
-        words,
-        stopped.is_ok_and(|status| status.success()),
+    println!(
+        "\n{}\n({:.0} s; with plots: {})",
+        stage.report,
+        stage.record.elapsed().as_secs_f64(),
+        path.display()
     );
-    println!("\n{}\n({:.0} s)", stage.report, began.elapsed().as_secs_f64());
     Ok(stage.report.is_kept())
 }
 
 async fn play(stage: &mut Stage) -> Result<(), Error> {
-    println!("Act 1, healthy: the cost of the hop");
+    begin(stage, "Act 1, healthy", "the cost of the hop");
     healthy::play(stage).await?;
-    println!("Act 2, planned: switchovers under load");
+    begin(stage, "Act 2, planned", "switchovers under load");
     planned::play(stage).await?;
-    println!("Act 3, crash: kill -9 of the primary");
+    begin(stage, "Act 3, crash", "kill -9 of the primary");
     crash::play(stage).await?;
-    println!("Act 4, freeze and return: SIGSTOP, failover, SIGCONT");
+    begin(stage, "Act 4, freeze and return", "SIGSTOP, failover, SIGCONT");
     freeze::play(stage).await?;
-    println!("Act 5, foretold: connections leak, and the role moves before they run out");
+    begin(stage, "Act 5, foretold", "connections leak, and the role moves before they run out");
     foretold::play(stage).await
+}
+
+fn begin(stage: &Stage, title: &str, words: &str) {
+    println!("{title}: {words}");
+    stage.record.part(title);
 }
 
 /// Writes that were acknowledged and are gone, held against what the sidecar says may be gone.

@@ -5,19 +5,29 @@ mod acts;
 pub mod checker;
 pub mod history;
 mod live;
+mod page;
+mod record;
 mod report;
 pub mod servers;
 pub mod sidecar;
 mod stage;
 pub mod workload;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rand::RngCore as _;
 
 /// What keeps the demonstration from going on. A promise that is not kept is none of these: it is in the table.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The report can't be written.
+    #[error("the report {} can't be written: {source}; say where with --report", path.display())]
+    Report {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A server or a file.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -35,18 +45,22 @@ pub enum Error {
     Interrupted,
 }
 
-/// Runs all acts and prints the table. `true`: every promise was kept.
+/// Where the report goes when nobody says where.
+pub const REPORT: &str = "foretoken-demo.html";
+
+/// Runs all acts, prints the table and writes `report`, one HTML file. `true`: every promise was kept.
 ///
 /// # Errors
 ///
-/// A server or the sidecar could not be started, or did not come as far as the promises.
-pub fn run(seed: Option<u64>) -> Result<bool, Error> {
+/// A server or the sidecar could not be started, or did not come as far as the promises; or the report can't be written,
+/// which is found out before anything is started.
+pub fn run(seed: Option<u64>, report: &Path) -> Result<bool, Error> {
     let seed = seed.unwrap_or_else(|| rand::rng().next_u64() % 1_000_000);
     let program: PathBuf = std::env::current_exe()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
-            result = acts::all(&program, seed) => result,
+            result = acts::all(&program, seed, report) => result,
             _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
         }
     })

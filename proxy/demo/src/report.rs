@@ -4,12 +4,12 @@ use std::fmt;
 
 /// One line of the table.
 #[derive(Debug)]
-struct Row {
-    act: &'static str,
-    promise: String,
-    measured: String,
+pub(crate) struct Row {
+    pub(crate) act: &'static str,
+    pub(crate) promise: String,
+    pub(crate) measured: String,
     /// `None`: a figure without a promise.
-    kept: Option<bool>,
+    pub(crate) kept: Option<bool>,
 }
 
 /// The table.
@@ -42,6 +42,27 @@ impl Report {
         self.details.push(words.into());
     }
 
+    /// Every line.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// What is to be said about broken promises.
+    pub(crate) fn details(&self) -> &[String] {
+        &self.details
+    }
+
+    /// All of it in a line.
+    pub(crate) fn verdict(&self) -> String {
+        let promises = self.rows.iter().filter(|row| row.kept.is_some()).count();
+        let broken = self.rows.iter().filter(|row| row.kept == Some(false)).count();
+        if broken == 0 {
+            format!("{promises} promises, all kept")
+        } else {
+            format!("{promises} promises, {broken} BROKEN")
+        }
+    }
+
     pub(crate) fn is_kept(&self) -> bool {
         self.rows.iter().all(|row| row.kept != Some(false))
     }
@@ -70,12 +91,6 @@ impl fmt::Display for Report {
         for detail in &self.details {
             writeln!(f, "  {detail}")?;
         }
-        let promises = self.rows.iter().filter(|row| row.kept.is_some()).count();
-        let broken = self.rows.iter().filter(|row| row.kept == Some(false)).count();
-        if broken == 0 {
-            write!(f, "{promises} promises, all kept")
-        } else {
-            write!(f, "{promises} promises, {broken} BROKEN")
-        }
+        f.write_str(&self.verdict())
     }
 }

@@ -13,6 +13,7 @@ use crate::Error;
 use crate::checker::{Findings, check};
 use crate::history::{Contents, Fault, Operation};
 use crate::live::Live;
+use crate::record::{By, Looking, Record};
 use crate::report::Report;
 use crate::servers::Server;
 use crate::sidecar::{Setup, Sidecar};
@@ -29,6 +30,9 @@ pub(crate) struct Stage {
     pub(crate) report: Report,
     pub(crate) sidecar: Sidecar,
     pub(crate) servers: Vec<Server>,
+    /// What is seen of it all.
+    pub(crate) record: Record,
+    _looking: Looking,
     rng: StdRng,
     // Last, so that everything in it is gone when it goes.
     _dir: TempDir,
@@ -38,6 +42,9 @@ pub(crate) struct Stage {
 pub(crate) struct Act {
     workload: Workload,
     live: Live,
+    record: Record,
+    /// Whether its clients go through the sidecar.
+    through: bool,
     began: SystemTime,
 }
 
@@ -64,7 +71,10 @@ impl Stage {
         setup.store = "risk = { policy = \"switch\", step = \"1s\", cooldown = \"0s\" }\n".to_owned();
         let sidecar = Sidecar::start(program, &setup)?;
         let rng = StdRng::seed_from_u64(seed);
-        let mut stage = Self { report: Report::default(), sidecar, servers, rng, _dir: dir };
+        let record = Record::new(servers.iter().map(|server| server.name.clone()).collect());
+        let _looking = record.look_at(sidecar.client());
+        let report = Report::default();
+        let mut stage = Self { report, sidecar, servers, record, _looking, rng, _dir: dir };
         stage.sidecar.wait_whole(REPAIR_MAX).await?;
         Ok(stage)
     }
@@ -78,10 +88,11 @@ impl Stage {
     pub(crate) fn begin(&mut self, url: String, prefix: &str) -> Result<Act, Error> {
         let (began, epoch) = (crate::history::wall_clock(), Instant::now());
         let seed = self.rng.random();
+        let through = url == self.sidecar.url();
         let load = Load { url, first: 0, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch };
         let workload = Workload::start(load)?;
         let live = Live::start(workload.progress(), self.sidecar.client());
-        Ok(Act { workload, live, began })
+        Ok(Act { workload, live, record: self.record.clone(), through, began })
     }
 
     /// The server that is the primary now.
@@ -89,6 +100,12 @@ impl Stage {
         let name = status.primary.as_ref().map_or("nobody", |primary| primary.as_str()).to_owned();
         let found = self.servers.iter_mut().find(|server| server.name == name);
         found.ok_or_else(|| Error::Sidecar(format!("the sidecar says that {name} is the primary")))
+    }
+
+    /// Tells of something that was done between acts.
+    pub(crate) fn say(&self, words: &str) {
+        println!("  {words}");
+        self.record.event(By::Demo, words);
     }
 
     /// Rows that every act has.
@@ -109,6 +126,17 @@ impl Stage {
 impl Act {
     pub(crate) fn elapsed(&self) -> Duration {
         self.workload.load().epoch.elapsed()
+    }
+
+    /// Tells of something that was done, or of what came of it.
+    pub(crate) fn say(&self, words: &str) {
+        println!("  at {:.2} s: {words}", self.elapsed().as_secs_f64());
+        self.record.event(By::Demo, words);
+    }
+
+    /// Tells of what the sidecar did, which its status tells the record.
+    pub(crate) fn see(&self, words: &str) {
+        println!("  at {:.2} s: {words}", self.elapsed().as_secs_f64());
     }
 
     /// Lets clients work on for that long.
@@ -156,6 +184,9 @@ impl Act {
             history.sort_by_key(|operation| operation.invoked);
         }
         drop(self.live);
+        if self.through {
+            self.record.history(&history, load.epoch);
+        }
         let contents = contents(url, &load).await?;
         let findings = check(&history, &contents, fault);
         Ok(Over { history, findings, contents, began: self.began })

@@ -20,7 +20,7 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     let server = stage.primary(&status)?;
     server.kill()?;
     let (old, from) = (server.name.clone(), act.elapsed());
-    println!("  at {:.2} s: kill -9 of {old}", from.as_secs_f64());
+    act.say(&format!("kill -9 of {old}"));
     let served = |status: &foretoken_app::client::model::StoreStatus| {
         status.ready && status.primary.as_ref().is_some_and(|primary| primary.as_str() != old)
     };
@@ -28,7 +28,7 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     act.advances(FAILOVER_MAX).await?;
     let until = act.elapsed();
     let primary = status.primary.as_ref().map_or("nobody", |primary| primary.as_str()).to_owned();
-    println!("  at {:.2} s: {primary} serves in epoch {}", until.as_secs_f64(), status.epoch);
+    act.see(&format!("{primary} serves in epoch {}", status.epoch));
     act.play(Duration::from_millis(700)).await;
     let loss = stage.sidecar.status().await?.last_loss;
     let over = act.end(&url, Some(Fault { from, until })).await?;
@@ -61,12 +61,12 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
         ),
     );
 
-    println!("  repairing: {old} is started again with the data that it has");
+    stage.say(&format!("{old} is started again with the data that it has"));
     let server = stage.servers.iter_mut().find(|server| server.name == old);
     if let Some(server) = server {
         server.restart()?;
     }
     stage.sidecar.wait("lag 0 everywhere", REPAIR_MAX, is_equal).await?;
-    println!("  {old} is a complete mirror again, lag 0");
+    stage.say(&format!("{old} is a complete mirror again, lag 0"));
     Ok(())
 }

@@ -27,7 +27,10 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     let mut direct = client.get_multiplexed_async_connection().await?;
     redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(LIMIT).exec_async(&mut direct).await?;
     let act = stage.begin(url.clone(), "foretold")?;
-    println!("  {old} takes {LIMIT} connections, and somebody opens one every {} ms", LEAK.as_millis());
+    act.say(&format!(
+        "{old} takes {LIMIT} connections, and somebody opens one every {} ms",
+        LEAK.as_millis()
+    ));
 
     let has_moved = |status: &StoreStatus| {
         status.ready && status.primary.as_ref().is_some_and(|primary| primary.as_str() != old)
@@ -41,20 +44,21 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
             full = Some(Instant::now());
         }
         leaked.push(connection);
+        stage.record.gauge(&format!("connections of {old}"), (leaked.len() as f64 / LIMIT as f64).min(1.0));
         let status = stage.sidecar.status().await?;
         if warned.is_none() && status.risk.as_ref().is_some_and(|risk| risk.raised) {
             warned = Some(Instant::now());
             let why = status.risk.as_ref().map(|risk| risk.causes.join(", ")).unwrap_or_default();
-            println!("  at {:.2} s: at risk: {why}", act.elapsed().as_secs_f64());
+            act.see(&format!("at risk: {why}"));
         }
         if moved.is_none() && has_moved(&status) {
             moved = Some(Instant::now());
             let primary = status.primary.as_ref().map_or("nobody", |primary| primary.as_str());
-            println!("  at {:.2} s: moved to {primary}, epoch {}", act.elapsed().as_secs_f64(), status.epoch);
+            act.see(&format!("moved to {primary}, epoch {}", status.epoch));
         }
     }
     if full.is_some() {
-        println!("  at {:.2} s: {old} takes no more connections", act.elapsed().as_secs_f64());
+        act.say(&format!("{old} takes no more connections"));
     }
     act.play(Duration::from_millis(300)).await;
     let over = act.end(&url, None).await?;

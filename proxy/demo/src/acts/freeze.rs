@@ -26,7 +26,7 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     let (old, from, log) = (server.name.clone(), act.elapsed(), server.log_ends()?);
     // The clients so far may have been waiting for replies to what was executed already; these send what was not.
     reserve.release();
-    println!("  at {:.2} s: SIGSTOP of {old}", from.as_secs_f64());
+    act.say(&format!("SIGSTOP of {old}"));
     let served = |status: &foretoken_app::client::model::StoreStatus| {
         status.ready && status.primary.as_ref().is_some_and(|primary| primary.as_str() != old)
     };
@@ -34,15 +34,15 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
     act.advances(FAILOVER_MAX).await?;
     let until = act.elapsed();
     let primary = status.primary.as_ref().map_or("nobody", |primary| primary.as_str()).to_owned();
-    println!("  at {:.2} s: {primary} serves in epoch {}", until.as_secs_f64(), status.epoch);
+    act.see(&format!("{primary} serves in epoch {}", status.epoch));
     let pause = stage.chance(Duration::from_millis(200), Duration::from_millis(1500));
     act.play(pause).await;
-    println!("  at {:.2} s: SIGCONT of {old}", act.elapsed().as_secs_f64());
+    act.say(&format!("SIGCONT of {old}"));
     if let Some(server) = stage.servers.iter().find(|server| server.name == old) {
         server.thaw()?;
     }
     let status = stage.sidecar.wait_whole(REPAIR_MAX).await?;
-    println!("  at {:.2} s: {old} is a complete mirror again", act.elapsed().as_secs_f64());
+    act.say(&format!("{old} is a complete mirror again"));
     act.play(Duration::from_millis(300)).await;
     let over = act.end_with(&url, Some(Fault { from, until }), Some(reserve)).await?;
     let late_replies = stage.sidecar.counter("foretoken_outbound_late_replies_total").await? - late_before;

@@ -21,20 +21,18 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Error> {
         let pause = stage.chance(Duration::from_millis(300), Duration::from_millis(1300));
         act.play(pause).await;
         stage.sidecar.wait_whole(REPAIR_MAX).await?;
-        let at = act.elapsed();
         let request = SwitchoverRequest { to: None, dry_run: false };
         let report = stage.sidecar.client().switchover(&StoreId::from(STORE), &request).await?;
         let name =
             |id: Option<&foretoken_app::client::EndpointId>| id.map_or("-".to_owned(), ToString::to_string);
-        println!(
-            "  at {:.2} s: {} -> {}, {} in epoch {}, writes held {} us",
-            at.as_secs_f64(),
+        act.see(&format!(
+            "{} -> {}, {} in epoch {}, writes held {} us",
             name(report.from.as_ref()),
             name(report.to.as_ref()),
             report.outcome.as_str(),
             report.epoch,
             report.hold_us.unwrap_or(0)
-        );
+        ));
         if report.outcome != SwitchoverOutcome::Done {
             stage.report.promise(ACT, "the role moves", report.detail, false);
         }
