@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use foretoken_types::{Epoch, HoldScope};
 use redis::AsyncCommands;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::data_path::DataPath;
 use crate::support::servers::RedisServer;
@@ -224,4 +226,37 @@ async fn a_blocked_pop_is_asked_again_at_the_new_primary_and_dropped_when_its_cl
     until(&new, 1).await;
     let () = redis::cmd("RPUSH").arg("q").arg(7).query(&mut new.connection()).expect("pushes");
     assert_eq!(popped.await.expect("ends").expect("popped").1, 7);
+}
+
+#[tokio::test]
+async fn reads_that_travelled_with_writes_in_doubt_go_again() {
+    let (old, new) = (RedisServer::start(&[]), RedisServer::start(&[]));
+    let mut path = DataPath::start(&[old.port, new.port]).await;
+    let () = redis::cmd("SET").arg("r").arg("new").query(&mut new.connection()).expect("sets");
+    let mut piped = TcpStream::connect(path.address).await.expect("connects");
+    piped.write_all(b"*2\r\n$3\r\nGET\r\n$1\r\nr\r\n").await.expect("asks");
+    let mut nothing = [0; 5];
+    piped.read_exact(&mut nothing).await.expect("replies");
+    assert_eq!(&nothing, b"$-1\r\n");
+    old.signal("-STOP");
+    let pipeline =
+        b"*2\r\n$3\r\nGET\r\n$1\r\nr\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*2\r\n$3\r\nGET\r\n$1\r\nr\r\n";
+    piped.write_all(pipeline).await.expect("asks");
+    let sent = async {
+        let mut seen = 0;
+        while seen < 3 {
+            if let Some(foretoken_types::Report::Sample(sample)) = path.reports.recv().await {
+                seen = sample.in_flight;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), sent).await.expect("all three are sent");
+    path.hold(HoldScope::All, true).await;
+    path.move_to("e1", 2);
+    let wanted = "$3\r\nnew\r\n-FTINDOUBT write may or may not have been applied (epoch 1)\r\n$3\r\nnew\r\n";
+    let mut replies = vec![0; wanted.len()];
+    let read = tokio::time::timeout(Duration::from_secs(5), piped.read_exact(&mut replies)).await;
+    read.expect("in time").expect("replies");
+    assert_eq!(String::from_utf8_lossy(&replies), wanted);
+    old.signal("-CONT");
 }

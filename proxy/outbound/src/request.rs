@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use foretoken_protocol::{Batch, ChunkReceiver, Protocol, Reply, Session, Upstream};
-use foretoken_types::{BootInstant, Epoch};
+use foretoken_types::{BootInstant, Epoch, Fault};
 
 pub(crate) type Key<P> = <<P as Protocol>::Session as Session>::Key;
 
@@ -71,6 +71,8 @@ pub(crate) struct Request<P: Protocol> {
     pub(crate) waiting: Option<BootInstant>,
     /// The rest of a request that is too long to be collected.
     pub(crate) body: Option<Rc<Cell<Option<ChunkReceiver>>>>,
+    /// It was sent with others and has ended so, in that epoch: only the words for it are missing.
+    pub(crate) ended: Option<(Fault, Epoch)>,
 }
 
 impl<P: Protocol> Clone for Request<P> {
@@ -82,6 +84,7 @@ impl<P: Protocol> Clone for Request<P> {
             since: self.since,
             waiting: self.waiting,
             body: self.body.clone(),
+            ended: self.ended,
         }
     }
 }
@@ -97,10 +100,20 @@ pub(crate) struct Response {
     pub(crate) in_doubt: u32,
     /// Requests that certainly were not executed.
     pub(crate) not_executed: u32,
+    /// Nothing is answered yet: the reads among the requests go again, and the writes are told how they ended.
+    pub(crate) apart: Option<Apart>,
+}
+
+/// The requests of a batch whose writes are in doubt, taken apart.
+pub(crate) struct Apart {
+    /// In order, each of one kind.
+    pub(crate) pieces: Vec<Batch>,
+    /// How the writes among them ended, and in which epoch.
+    pub(crate) ended: (Fault, Epoch),
 }
 
 impl Response {
     pub(crate) const fn of(reply: Reply, epoch: Option<Epoch>) -> Self {
-        Self { reply: Some(reply), epoch, in_doubt: 0, not_executed: 0 }
+        Self { reply: Some(reply), epoch, in_doubt: 0, not_executed: 0, apart: None }
     }
 }

@@ -1,16 +1,20 @@
 //! Rescue: a fault becomes the store's own words, so that a session never sees an `Err`.
+//!
+//! Requests of which some only read and some may write share a batch, and so a fault. When nobody knows what became of the
+//! writes, the batch is handed back taken apart: the reads go again, and the writes come by once more for their words.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use foretoken_protocol::{Batch, Protocol, Refusal, Reply, Session};
-use foretoken_types::Fault;
+use foretoken_protocol::{Batch, Carriage, Protocol, Refusal, Reply, Session};
+use foretoken_types::{Access, Epoch, Fault, Resend};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::request::{Client, Request, Response};
+use crate::request::{Apart, Client, Request, Response};
+use crate::retry::may_resend;
 use crate::tally::StoreTally;
 use crate::view::View;
 
@@ -58,7 +62,11 @@ where
             layer: self.layer.clone(),
             batch: request.batch.clone(),
             client: Rc::clone(&request.client),
-            inner: self.inner.call(request),
+            whole: request.body.is_none(),
+            fate: match request.ended {
+                Some((fault, epoch)) => Fate::Known { fault, epoch },
+                None => Fate::Open { inner: self.inner.call(request) },
+            },
         }
     }
 }
@@ -68,8 +76,17 @@ pin_project! {
         layer: RescueLayer,
         batch: Batch,
         client: Rc<Client<P>>,
+        whole: bool,
         #[pin]
-        inner: F,
+        fate: Fate<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Fate<F> {
+        Open { #[pin] inner: F },
+        Known { fault: Fault, epoch: Epoch },
     }
 }
 
@@ -82,17 +99,48 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let fault = match ready!(this.inner.poll(cx)) {
-            Ok(response) => return Poll::Ready(Ok(response)),
-            Err(fault) => fault,
+        let (fault, epoch) = match this.fate.project() {
+            Projected::Known { fault, epoch } => (*fault, *epoch),
+            Projected::Open { inner } => match ready!(inner.poll(cx)) {
+                Ok(response) => return Poll::Ready(Ok(response)),
+                Err(fault) => {
+                    this.layer.tally.fault(fault.kind);
+                    let ended = (fault, this.layer.view.epoch());
+                    if let Some(apart) = apart(this.batch, *this.whole, this.client, ended) {
+                        return Poll::Ready(Ok(apart));
+                    }
+                    ended
+                }
+            },
         };
-        this.layer.tally.fault(fault.kind);
         // What was refused without being sent leaves the connection in another state than the session: a `MULTI` may be open.
         this.client.own.borrow_mut().take();
-        let epoch = this.layer.view.epoch();
         let Refusal { words, in_doubt, not_executed } =
             this.client.session.borrow_mut().refuse(this.batch, fault, epoch);
         let reply = words.map(|first| Reply { first, rest: None });
-        Poll::Ready(Ok(Response { reply, epoch: None, in_doubt, not_executed }))
+        Poll::Ready(Ok(Response { reply, epoch: None, in_doubt, not_executed, apart: None }))
     }
+}
+
+/// The batch taken apart, when that saves reads from the fate of the writes that they travelled with.
+fn apart<P: Protocol>(
+    batch: &Batch,
+    whole: bool,
+    client: &Client<P>,
+    ended: (Fault, Epoch),
+) -> Option<Response> {
+    let (fault, _) = ended;
+    let in_doubt = fault.resend == Resend::Unknown && batch.access == Access::Write;
+    let helps = in_doubt && may_resend(fault, Access::Read, batch.carriage);
+    if !helps || !whole || batch.carriage != Carriage::Shared {
+        return None;
+    }
+    let pieces = client.session.borrow().apart(batch);
+    (pieces.len() > 1).then(|| Response {
+        reply: None,
+        epoch: None,
+        in_doubt: 0,
+        not_executed: 0,
+        apart: Some(Apart { pieces, ended }),
+    })
 }

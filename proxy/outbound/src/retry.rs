@@ -42,7 +42,10 @@ pub(crate) fn may_resend(fault: Fault, access: Access, carriage: Carriage) -> bo
     match fault.resend {
         _ if hopeless => false,
         Resend::Safe => true,
-        Resend::Unknown => access == Access::Read && carriage == Carriage::Shared,
+        // Of others the session may have been told what they left on its connection: they would leave it twice.
+        Resend::Unknown => {
+            access == Access::Read && matches!(carriage, Carriage::Shared | Carriage::Blocking)
+        }
     }
 }
 

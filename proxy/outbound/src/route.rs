@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use foretoken_protocol::{
     Batch, Carriage, ChunkReceiver, Protocol, Reply, Restore, Retirement, Session, Upstream,
 };
-use foretoken_types::{Epoch, Fault, FaultKind};
+use foretoken_types::{Access, Epoch, Fault, FaultKind};
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 use tower::Service;
@@ -193,7 +193,10 @@ async fn over_own<P: Protocol>(
         Ok(reply) => reply,
         Err(fault) => {
             client.own.borrow_mut().take();
-            return Err(fault);
+            // What a read, or a command that was to be queued, left on the lost connection is lost with it. The session was
+            // told nothing: on another connection, brought into the state before it, it goes again.
+            let again = batch.access == Access::Read && fault.kind != FaultKind::Malformed;
+            return Err(if again { Fault::safe(fault.kind) } else { fault });
         }
     };
     let retirement = client.session.borrow_mut().replied(batch, &reply.first);
@@ -204,7 +207,9 @@ async fn over_own<P: Protocol>(
     if let Some(own) = client.own.borrow().as_ref() {
         own.surplus.set(retirement == Retirement::Surplus);
     }
-    Ok(Response::of(reply, epoch))
+    // The session has taken over what such a reply says; refused after that, the client would think otherwise.
+    let right = if matches!(retirement, Retirement::Surplus | Retirement::Told) { None } else { epoch };
+    Ok(Response::of(reply, right))
 }
 
 /// Brings a new connection into the state that the session had on its lost one.

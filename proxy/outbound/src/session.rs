@@ -13,12 +13,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use foretoken_protocol::{Batch, Carriage, ChunkSender, Protocol, Session, Step, chunks};
 use foretoken_transport::Stream;
-use foretoken_types::{Epoch, Fault, FaultKind};
+use foretoken_types::{Access, Epoch, Fault, FaultKind};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tower::Service;
 
 use crate::relay;
-use crate::request::{Client, Request, Response, Target};
+use crate::request::{Apart, Client, Request, Response, Target};
 use crate::store::Store;
 use crate::view::View;
 
@@ -43,11 +43,13 @@ pub(crate) struct Downstream {
     pub(crate) stream: Stream,
     pub(crate) input: BytesMut,
     pub(crate) eof: bool,
+    /// Bytes that were handed to the kernel.
+    forwarded: u64,
 }
 
 impl Downstream {
     pub(crate) const fn new(stream: Stream, input: BytesMut) -> Self {
-        Self { stream, input, eof: false }
+        Self { stream, input, eof: false, forwarded: 0 }
     }
 
     /// Reads what is there, once. Ready with `false` at the end of the stream.
@@ -135,6 +137,7 @@ impl Downstream {
             });
             let written = tokio::time::timeout(WRITE_STALL, progress).await.map_err(|_| Over)??;
             bytes.advance(written);
+            self.forwarded += written as u64;
         }
         // TLS gathers records; a plain socket has nothing to flush.
         if self.stream.is_tls() {
@@ -178,14 +181,7 @@ async fn run<P: Protocol>(
             Step::Batch(batch) if batch.carriage == Carriage::Relay => {
                 return relay::serve(store, client, down, batch).await;
             }
-            Step::Batch(batch) => {
-                let (abandon, quiet) = (batch.carriage == Carriage::Blocking, batch.quiet);
-                let request = request(store, client, batch, None);
-                let response = down.alongside(abandon, stack.call(request)).await?;
-                if !quiet {
-                    answer(&store.view, down, response).await?;
-                }
-            }
+            Step::Batch(batch) => exchange(store, client, down, &mut stack, batch).await?,
             Step::Long(batch) => {
                 let (feed, body) = chunks(PIPE_BYTES);
                 let request = request(store, client, batch, Some(body));
@@ -196,6 +192,48 @@ async fn run<P: Protocol>(
             Step::Piece { .. } => {}
         }
     }
+}
+
+/// Sends a batch and forwards its replies.
+async fn exchange<P: Protocol>(
+    store: &Store<P>,
+    client: &Rc<Client<P>>,
+    down: &mut Downstream,
+    stack: &mut impl Service<Request<P>, Response = Response, Error = Fault>,
+    batch: Batch,
+) -> Result<(), Over> {
+    let whole = request(store, client, batch, None);
+    let since = whole.since;
+    let mut next = Some(whole);
+    // What is left of a batch that was taken apart, last first.
+    let mut left = Vec::new();
+    while let Some(mut request) = next.take().or_else(|| left.pop()) {
+        // A read that ends between the check of its right and the wire goes again.
+        let again = (request.batch.access == Access::Read && request.batch.carriage == Carriage::Shared)
+            .then(|| request.clone());
+        let (abandon, quiet) = (request.batch.carriage == Carriage::Blocking, request.batch.quiet);
+        request.since = since;
+        let mut response = down.alongside(abandon, stack.call(request)).await?;
+        if let Some(Apart { pieces, ended }) =
+            response.as_mut().ok().and_then(|response| response.apart.take())
+        {
+            left.extend(pieces.into_iter().rev().map(|batch| {
+                let ended = (batch.access == Access::Write).then_some(ended);
+                Request { ended, ..self::request(store, client, batch, None) }
+            }));
+            continue;
+        }
+        if quiet {
+            continue;
+        }
+        let epoch = response.as_ref().map_or(None, |response| response.epoch);
+        let forwarded = down.forwarded;
+        let Err(over) = answer(&store.view, down, response).await else { continue };
+        // This thread may have slept since the reply was authorised.
+        let unseen = down.forwarded == forwarded && !store.view.acknowledges(epoch);
+        next = Some(again.filter(|_| unseen).ok_or(over)?);
+    }
+    Ok(())
 }
 
 fn request<P: Protocol>(
@@ -211,6 +249,7 @@ fn request<P: Protocol>(
         since: store.view.now(),
         waiting: None,
         body: body.map(|body| Rc::new(Cell::new(Some(body)))),
+        ended: None,
     }
 }
 

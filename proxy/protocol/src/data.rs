@@ -71,7 +71,10 @@ pub enum Retirement {
     Keep,
     /// No state; keep it at hand, the session is of the kind that will need one again (transactions).
     Spare,
-    /// No state, and it is in the session's replay state like any shared one (the session has logged in on it).
+    /// The session holds state on it, and the reply told of nothing else: it is true whoever is the primary.
+    Told,
+    /// No state, and it is in the session's replay state like any shared one (the session has logged in on it). As above, the
+    /// reply told of nothing else.
     Surplus,
 }
 
@@ -127,6 +130,10 @@ pub trait Session {
 
     /// Whether `reply`, to the requests of [`Session::restore`], brought the other connection into the same state.
     fn restored(&self, reply: &[u8]) -> bool;
+
+    /// A batch that could be shared, taken apart into batches that only read and batches that may write, in order. Empty when
+    /// it is of one kind: when nobody knows what became of the writes among them, the reads can go again.
+    fn apart(&self, batch: &Batch) -> Vec<Batch>;
 
     /// The words for a batch that did not end well. The session remembers what the client is about to hear.
     fn refuse(&mut self, batch: &Batch, fault: Fault, epoch: Epoch) -> Refusal;

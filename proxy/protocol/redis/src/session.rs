@@ -164,6 +164,14 @@ impl RedisSession {
         self.dirty = false;
     }
 
+    /// What a request may change by itself: one that is queued changes nothing before its `EXEC`.
+    fn access(&self, class: Class) -> Access {
+        match class.kind {
+            Kind::Plain | Kind::Blocking | Kind::Wait if self.transaction.is_some() => Access::Read,
+            _ => class.access,
+        }
+    }
+
     /// Goes on with a request that is being streamed.
     fn piece(&mut self, input: &mut BytesMut) -> Step {
         match self.scanner.scan(input) {
@@ -210,7 +218,7 @@ impl RedisSession {
         if class.kind == Kind::Wait {
             self.primed = false;
         }
-        Step::Batch(Batch { frames, requests: 1, access: class.access, carriage, quiet: false })
+        Step::Batch(Batch { frames, requests: 1, access: self.access(class), carriage, quiet: false })
     }
 
     /// `WAIT` is about what its own connection has sent. The session's writes went over others, so the connection executes
@@ -312,7 +320,7 @@ impl Session for RedisSession {
                 Lane::Run(carriage) if run.requests == 0 || run.carriage == carriage => {
                     run.carriage = carriage;
                     run.requests += 1;
-                    if class.access == Access::Write {
+                    if self.access(class) == Access::Write {
                         run.access = Access::Write;
                     }
                     at += frame.len;
@@ -403,7 +411,13 @@ impl Session for RedisSession {
             Kind::Sticky | Kind::Relay => self.pinned = true,
             _ => {}
         }
-        if self.is_pinned() { Retirement::Keep } else { Retirement::Spare }
+        if self.transaction.is_some() {
+            Retirement::Told
+        } else if self.is_pinned() {
+            Retirement::Keep
+        } else {
+            Retirement::Spare
+        }
     }
 
     fn is_pinned(&self) -> bool {
@@ -451,6 +465,30 @@ impl Session for RedisSession {
     fn restored(&self, reply: &[u8]) -> bool {
         // `+OK` for MULTI, `+QUEUED` for each command in it.
         reply.split_inclusive(|byte| *byte == b'\n').all(|line| line.first() == Some(&b'+'))
+    }
+
+    fn apart(&self, batch: &Batch) -> Vec<Batch> {
+        let mut pieces: Vec<Batch> = Vec::new();
+        let (mut at, mut in_transaction) = (0, false);
+        for _ in 0..batch.requests {
+            let rest = &batch.frames[at..];
+            let Ok(Scan::Complete(frame)) = RequestScanner::default().scan(rest) else { return Vec::new() };
+            let class = classify(&rest[..frame.len]);
+            // A transaction that came whole stays whole.
+            let whole = in_transaction || class.kind == Kind::Multi;
+            in_transaction = whole && !matches!(class.kind, Kind::Exec | Kind::Discard);
+            let access = if whole { Access::Write } else { class.access };
+            match pieces.last_mut() {
+                Some(piece) if piece.access == access => piece.requests += 1,
+                _ => pieces.push(Batch { frames: Bytes::new(), requests: 1, access, ..*batch }),
+            }
+            at += frame.len;
+            if let Some(piece) = pieces.last_mut() {
+                let begin = at - frame.len - piece.frames.len();
+                piece.frames = batch.frames.slice(begin..at);
+            }
+        }
+        if pieces.len() > 1 { pieces } else { Vec::new() }
     }
 
     fn refuse(&mut self, batch: &Batch, fault: Fault, epoch: Epoch) -> Refusal {

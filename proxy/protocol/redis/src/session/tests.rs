@@ -61,7 +61,7 @@ fn a_transaction_that_comes_in_parts_pins_the_session_until_its_end() {
     let mut session = RedisSession::default();
     assert_eq!(
         drive(&mut session, &mut frames(&[&["MULTI"], &["INCR", "a"]])),
-        ["Dedicated 1 Read", "Dedicated 1 Write"]
+        ["Dedicated 1 Read", "Dedicated 1 Read"]
     );
     assert!(session.is_pinned());
     let Restore::Replay { frames: replay, requests } = session.restore() else { panic!("it can be moved") };
@@ -300,4 +300,26 @@ fn words_of_http_end_the_session_before_a_line_behind_them() {
         let mut input = BytesMut::from(&format!("{first}\r\nFLUSHALL\r\n")[..]);
         assert_eq!(drive(&mut RedisSession::default(), &mut input), ["answer  true"], "{first}");
     }
+}
+
+#[test]
+fn a_pipeline_is_taken_apart_into_reads_and_writes_in_order() {
+    let apart = |requests: &[&[&str]]| {
+        let mut session = RedisSession::default();
+        let Step::Batch(batch) = session.step(&mut frames(requests)) else { panic!("one batch") };
+        assert_eq!(batch.requests as usize, requests.len(), "it travels as one");
+        let pieces = session.apart(&batch);
+        let joined: Vec<u8> = pieces.iter().flat_map(|piece| piece.frames.to_vec()).collect();
+        assert!(pieces.is_empty() || joined == batch.frames, "nothing is lost or moved");
+        pieces.iter().map(|piece| format!("{} {:?}", piece.requests, piece.access)).collect::<Vec<_>>()
+    };
+    let (get, set): (&[&str], &[&str]) = (&["GET", "a"], &["SET", "a", "1"]);
+    assert_eq!(apart(&[get, get, set, get, set, set]), ["2 Read", "1 Write", "1 Read", "2 Write"]);
+    assert_eq!(apart(&[get, get]), [""; 0]);
+    assert_eq!(apart(&[set]), [""; 0]);
+    assert_eq!(
+        apart(&[&["MULTI"], get, set, &["EXEC"], get]),
+        ["4 Write", "1 Read"],
+        "a transaction is one thing"
+    );
 }
