@@ -44,7 +44,7 @@ fn connector(endpoint: &foretoken_config::Endpoint, limit: Duration) -> Result<C
     let ca_file = tls.and_then(|tls| tls.ca_file.as_deref());
     let server_name = tls.and_then(|tls| tls.server_name.clone());
     let tls = ClientTls::load(ca_file, identity, server_name)?;
-    Ok(Connector { address, limit, tls: Some(tls) })
+    Ok(Connector { address, limit, tls: Some(tls), greeting: None })
 }
 
 /// The certificate of a store's listener, if it has one.

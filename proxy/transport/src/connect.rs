@@ -1,7 +1,11 @@
 //! Reaching one address.
 
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_types::Address;
@@ -20,13 +24,43 @@ pub struct Connector {
     pub limit: Duration,
     /// TLS, or plain bytes without.
     pub tls: Option<ClientTls>,
+    /// What is said first on each connection, before it is handed out.
+    pub greeting: Option<Arc<dyn Greeting>>,
+}
+
+/// What is said first on a fresh connection, and heard, before anybody uses it: the way past a doorkeeper.
+///
+/// It stands here, as the TLS handshake does, so that no connection of any kind can forget it.
+pub trait Greeting: fmt::Debug + Send + Sync {
+    /// Says it and hears the answer. The connector sees to the time limit.
+    ///
+    /// # Cancel safety
+    /// The stream can't be used any more when this was dropped.
+    fn greet<'a>(&'a self, stream: &'a mut Stream) -> Greeted<'a>;
+}
+
+/// A greeting under way.
+pub type Greeted<'a> = Pin<Box<dyn Future<Output = Result<(), Unwelcome>> + Send + 'a>>;
+
+/// Why a greeting led nowhere.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwelcome {
+    /// The doorkeeper said no; its words.
+    #[error("{0}")]
+    Refused(String),
+    /// The doorkeeper says that nobody listens behind it.
+    #[error("nobody listens behind it")]
+    NobodyBehind,
+    /// The connection ended.
+    #[error("the connection ended")]
+    Io(#[from] io::Error),
 }
 
 impl Connector {
     /// Without TLS.
     #[must_use]
     pub fn plain(address: Address, limit: Duration) -> Self {
-        Self { address, limit, tls: None }
+        Self { address, limit, tls: None, greeting: None }
     }
 
     /// Connects. A name is resolved anew by the system's resolver (`getaddrinfo`, on the runtime's blocking pool), so
@@ -37,7 +71,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`Error::Connect`], [`Error::Timeout`], [`Error::Handshake`], [`Error::HandshakeTimeout`],
-    /// [`Error::ServerName`], [`Error::Socket`].
+    /// [`Error::ServerName`], [`Error::Socket`]; with a greeting also [`Error::Unwelcome`] and [`Error::GreetingTimeout`].
     ///
     /// # Cancel safety
     /// Dropping it closes the socket. A resolution under way goes on on its thread, and its result is dropped.
@@ -52,13 +86,24 @@ impl Connector {
         let stream = timeout_at(deadline, self.open(deadline))
             .await
             .map_err(|_| Error::Timeout { address: address.clone(), limit: self.limit })??;
-        let Some((tls, name)) = tls else { return Ok(stream) };
-        let peer = stream.peer();
-        match timeout_at(deadline, tls.connector().connect(name, stream)).await {
-            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream.into()))),
-            Ok(Err(source)) => Err(Error::Handshake { peer, source }),
-            Err(_) => Err(Error::HandshakeTimeout { peer, limit: self.limit }),
+        let mut stream = match tls {
+            None => stream,
+            Some((tls, name)) => {
+                let peer = stream.peer();
+                match timeout_at(deadline, tls.connector().connect(name, stream)).await {
+                    Ok(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
+                    Ok(Err(source)) => return Err(Error::Handshake { peer, source }),
+                    Err(_) => return Err(Error::HandshakeTimeout { peer, limit: self.limit }),
+                }
+            }
+        };
+        if let Some(greeting) = &self.greeting {
+            let greeted = timeout_at(deadline, greeting.greet(&mut stream)).await;
+            let greeted = greeted
+                .map_err(|_| Error::GreetingTimeout { address: address.clone(), limit: self.limit })?;
+            greeted.map_err(|source| Error::Unwelcome { address: address.clone(), source })?;
         }
+        Ok(stream)
     }
 
     async fn open(&self, deadline: Instant) -> Result<Stream, Error> {

@@ -8,7 +8,7 @@ use foretoken_types::Address;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use rustls_pki_types::pem;
 
-use crate::Peer;
+use crate::{Peer, Unwelcome};
 
 /// Why a socket could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,23 @@ pub enum Error {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The greeting was not answered with a welcome.
+    #[error("{address} lets nobody in")]
+    Unwelcome {
+        /// Where to.
+        address: Address,
+        /// Why.
+        #[source]
+        source: Unwelcome,
+    },
+    /// The peer is connected and did not answer the greeting in time.
+    #[error("{address} did not answer the greeting within {limit:?}")]
+    GreetingTimeout {
+        /// Where to.
+        address: Address,
+        /// The limit.
+        limit: Duration,
     },
     /// A client began in plain text on a listener that speaks TLS; its connection is closed.
     #[error(
@@ -134,14 +151,18 @@ impl Error {
     /// Whether a fresh connection was refused: nobody listens there, at any of the name's addresses.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Connect { source, .. } if refused(source))
+        match self {
+            Self::Connect { source, .. } => refused(source),
+            Self::Unwelcome { source: Unwelcome::NobodyBehind, .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether a time limit ended it, so that nothing is known of the peer.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::HandshakeTimeout { .. } => true,
+            Self::Timeout { .. } | Self::HandshakeTimeout { .. } | Self::GreetingTimeout { .. } => true,
             Self::Connect { source, .. } | Self::Handshake { source, .. } => {
                 source.kind() == io::ErrorKind::TimedOut
             }

@@ -39,8 +39,8 @@ mod stream;
 mod testing;
 mod tls;
 
-pub use connect::Connector;
+pub use connect::{Connector, Greeted, Greeting, Unwelcome};
 pub use error::{Error, FileFault};
 pub use listen::{Accepted, Listener, SocketFile};
 pub use stream::{Peer, Stream};
-pub use tls::{ClientTls, Identity, ServerTls};
+pub use tls::{ClientTls, Clients, Identity, ServerTls};

@@ -47,6 +47,24 @@ impl Stream {
         }
     }
 
+    /// Our address and the peer's, of a TCP connection that still stands, TLS or not. Costs two system calls.
+    #[must_use]
+    pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok().zip(socket.peer_addr().ok()),
+            Self::Unix(_) => None,
+            Self::Tls(tls) => tls.get_ref().0.addresses(),
+        }
+    }
+
+    /// The certificate that the peer has shown and proved, in DER; `None` without TLS, or when it has shown none.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        let Self::Tls(tls) = self else { return None };
+        let (_, session) = tls.get_ref();
+        session.peer_certificates()?.first().map(|certificate| certificate.as_ref())
+    }
+
     /// Whether the bytes are encrypted on their way and the server's certificate was checked.
     #[must_use]
     pub fn is_tls(&self) -> bool {

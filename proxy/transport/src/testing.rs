@@ -89,7 +89,7 @@ pub(crate) async fn meet(
     server: Option<&ServerTls>,
 ) -> (Result<Stream, Error>, Result<Stream, Error>) {
     let (listener, address) = listen().await;
-    let connector = Connector { address, limit: LIMIT, tls: client };
+    let connector = Connector { address, limit: LIMIT, tls: client, greeting: None };
     let accept = async {
         let accepted: Accepted = listener.accept().await?;
         accepted.open(server, LIMIT).await

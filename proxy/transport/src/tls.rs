@@ -30,6 +30,28 @@ pub struct Identity<'a> {
     pub key_file: &'a Path,
 }
 
+impl Identity<'_> {
+    /// The certificate itself, in DER: what its peers see of us.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn certificate(&self) -> Result<Vec<u8>, Error> {
+        // `certificates` gives one at least.
+        Ok(certificates(self.cert_file)?.swap_remove(0).as_ref().to_vec())
+    }
+}
+
+/// Which certificates are asked of clients.
+#[derive(Clone, Copy, Debug)]
+pub enum Clients<'a> {
+    /// None.
+    Anonymous,
+    /// Who shows one must show one that a CA in this file signed; who shows none is served without.
+    Invited(&'a Path),
+    /// Everybody must show one that a CA in this file signed (mTLS); who shows none is closed in the handshake.
+    Known(&'a Path),
+}
+
 /// TLS towards a server.
 #[derive(Clone)]
 pub struct ClientTls {
@@ -105,18 +127,33 @@ impl ServerTls {
     /// # Errors
     /// [`Error::File`].
     pub fn load(cert_file: &Path, key_file: &Path, client_ca_file: Option<&Path>) -> Result<Self, Error> {
-        let identity = Identity { cert_file, key_file };
+        let clients = client_ca_file.map_or(Clients::Anonymous, Clients::Known);
+        Self::load_for(Identity { cert_file, key_file }, clients)
+    }
+
+    /// The same, with a choice of how clients are looked at.
+    ///
+    /// Blocks for the time of reading the files.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn load_for(identity: Identity<'_>, clients: Clients<'_>) -> Result<Self, Error> {
         let (chain, key) = identity.read()?;
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring has TLS 1.2 and 1.3");
-        let config = match client_ca_file {
+        let (file, invited) = match clients {
+            Clients::Anonymous => (None, false),
+            Clients::Invited(file) => (Some(file), true),
+            Clients::Known(file) => (Some(file), false),
+        };
+        let config = match file {
             None => config.with_no_client_auth(),
             Some(file) => {
                 let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(file)?), provider())
-                        .build()
-                        .map_err(|_| file_error(file, FileFault::NoCertificate))?;
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(file)?), provider());
+                let verifier = if invited { verifier.allow_unauthenticated() } else { verifier };
+                let verifier = verifier.build().map_err(|_| file_error(file, FileFault::NoCertificate))?;
                 config.with_client_cert_verifier(verifier)
             }
         };

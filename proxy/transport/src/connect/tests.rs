@@ -1,6 +1,8 @@
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::testing::{LIMIT, listen, story};
 
 /// A port of `127.0.0.1` on which nobody listens; held, so that nobody else gets it.
@@ -85,4 +87,53 @@ async fn connections_to_servers_end_when_nothing_is_acknowledged() {
     assert_eq!(socket.tcp_keepalive_time().unwrap(), keepalive::IDLE);
     #[cfg(target_os = "linux")]
     assert_eq!(socket.tcp_user_timeout().unwrap(), Some(keepalive::UNACKNOWLEDGED_MAX));
+}
+
+/// Says `?` and wants to hear `!`; `-` means no, and `0` that nobody is behind.
+#[derive(Debug)]
+struct Knock;
+
+impl Greeting for Knock {
+    fn greet<'a>(&'a self, stream: &'a mut Stream) -> Greeted<'a> {
+        Box::pin(async move {
+            stream.write_all(b"?").await?;
+            match stream.read_u8().await? {
+                b'!' => Ok(()),
+                b'0' => Err(Unwelcome::NobodyBehind),
+                _ => Err(Unwelcome::Refused("not today".to_owned())),
+            }
+        })
+    }
+}
+
+/// What a connector that knocks makes of a doorkeeper who says `answer`; `None`: nothing at all.
+async fn knock(answer: Option<u8>, limit: Duration) -> Result<Stream, Error> {
+    let (listener, address) = listen().await;
+    let connector = Connector { greeting: Some(Arc::new(Knock)), ..Connector::plain(address, limit) };
+    let door = async {
+        let mut stream = listener.accept().await.unwrap().open(None, LIMIT).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'?');
+        if let Some(answer) = answer {
+            stream.write_all(&[answer]).await.unwrap();
+        }
+        stream
+    };
+    let (connected, _door) = tokio::join!(connector.connect(), door);
+    connected
+}
+
+#[tokio::test]
+async fn no_connection_is_handed_out_before_its_greeting_was_answered() {
+    knock(Some(b'!'), LIMIT).await.unwrap();
+    let refused = knock(Some(b'-'), LIMIT).await.unwrap_err();
+    assert!(!refused.is_refused() && !refused.is_timeout());
+    assert!(story(&refused).contains("lets nobody in: not today"), "{}", story(&refused));
+    let nobody = knock(Some(b'0'), LIMIT).await.unwrap_err();
+    assert!(nobody.is_refused(), "whoever is behind the door is down: {}", story(&nobody));
+    let silent = knock(None, Duration::from_millis(50)).await.unwrap_err();
+    assert!(
+        silent.is_timeout() && story(&silent).contains("did not answer the greeting"),
+        "{}",
+        story(&silent)
+    );
 }

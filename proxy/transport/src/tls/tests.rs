@@ -61,7 +61,7 @@ async fn a_server_behind_a_unix_socket_is_checked_by_the_name_that_is_set() {
     let listener = crate::Listener::bind(&address, 0o600).await.unwrap();
     let name = Some("redis.internal".to_owned());
     let tls = ClientTls::load(Some(&authority.ca), None, name).unwrap();
-    let connector = Connector { address, limit: LIMIT, tls: Some(tls) };
+    let connector = Connector { address, limit: LIMIT, tls: Some(tls), greeting: None };
     let accept = async { listener.accept().await.unwrap().open(Some(&server), LIMIT).await };
     let (near, far) = tokio::join!(connector.connect(), accept);
     exchange(near.unwrap(), far.unwrap(), 1000).await;
@@ -172,7 +172,7 @@ async fn a_plain_text_client_on_a_tls_listener_is_closed() {
 async fn a_server_that_answers_in_plain_text_is_named_as_such() {
     let authority = Authority::new();
     let (listener, address) = listen().await;
-    let connector = Connector { address, limit: LIMIT, tls: Some(authority.client()) };
+    let connector = Connector { address, limit: LIMIT, tls: Some(authority.client()), greeting: None };
     let answer = async {
         let mut stream = listener.accept().await.unwrap().open(None, LIMIT).await.unwrap();
         stream.write_all(b"-ERR Protocol error\r\n").await.unwrap();
@@ -200,7 +200,7 @@ async fn a_server_that_says_nothing_is_left_at_the_limit() {
     let authority = Authority::new();
     let (listener, address) = listen().await;
     let limit = Duration::from_millis(50);
-    let connector = Connector { address, limit, tls: Some(authority.client()) };
+    let connector = Connector { address, limit, tls: Some(authority.client()), greeting: None };
     let (near, _far) = tokio::join!(connector.connect(), listener.accept());
     let error = near.unwrap_err();
     assert!(matches!(error, Error::HandshakeTimeout { .. }), "{error:?}");
@@ -268,4 +268,27 @@ fn nothing_of_a_key_is_printed() {
     let files = authority.issue("app");
     let server = ServerTls::load(&files.cert, &files.key, None).unwrap();
     assert_eq!(format!("{server:?}"), "ServerTls { .. }");
+}
+
+#[tokio::test]
+async fn an_invited_client_is_known_by_its_certificate_and_served_without_one() {
+    let authority = Authority::new();
+    let server = authority.issue("127.0.0.1");
+    let server = ServerTls::load_for(server.identity(), Clients::Invited(&authority.ca)).unwrap();
+    let app = authority.issue("app");
+    let shows = ClientTls::load(Some(&authority.ca), Some(app.identity()), None).unwrap();
+    let (near, far) = meet(Some(shows), Some(&server)).await;
+    assert_eq!(far.unwrap().peer_certificate(), Some(&app.identity().certificate().unwrap()[..]));
+    let near = near.unwrap();
+    assert!(near.peer_certificate().is_some() && near.addresses().is_some());
+
+    let (near, far) = meet(Some(authority.client()), Some(&server)).await;
+    near.unwrap();
+    assert_eq!(far.unwrap().peer_certificate(), None);
+
+    let stranger = Authority::named("another CA");
+    let forged = stranger.issue("app");
+    let shows = ClientTls::load(Some(&authority.ca), Some(forged.identity()), None).unwrap();
+    let (_near, far) = meet(Some(shows), Some(&server)).await;
+    assert_says(&far.unwrap_err(), &["not signed by a CA that is trusted here"]);
 }
