@@ -11,5 +11,6 @@ pub use data::Redis;
 pub use session::{RedisSession, SessionKey};
 pub use upstream::{Pending, RedisUpstream};
 pub mod classify;
+pub mod gate;
 pub mod reply;
 pub mod wire;

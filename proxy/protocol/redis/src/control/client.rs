@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use foretoken_protocol::Refused;
-use foretoken_transport::{Connector, Error, Stream};
+use foretoken_transport::{Connector, Error, Stream, Unwelcome};
 use foretoken_types::Failure;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -307,7 +307,7 @@ impl Client {
         let connector = Connector { limit: limit.min(self.connector.limit), ..self.connector.clone() };
         match connector.connect().await {
             // A frozen server is reached by the kernel alone, which knows nothing of TLS.
-            Ok(_) | Err(Error::HandshakeTimeout { .. }) => Ok(()),
+            Ok(_) | Err(Error::HandshakeTimeout { .. } | Error::GreetingTimeout { .. }) => Ok(()),
             Err(error) => Err(self.unreachable(&error)),
         }
     }
@@ -316,6 +316,8 @@ impl Client {
         let failure = match error {
             error if error.is_refused() => Failure::Refused,
             error if error.is_timeout() => Failure::Timeout,
+            // A gate that has not heard of us for a while, or of whom we have: it answers, so nobody is dead.
+            Error::Unwelcome { source: Unwelcome::Refused(_), .. } => Failure::NotServing,
             _ => Failure::Other,
         };
         let mut detail = error.to_string();
