@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use foretoken_app::client::model::{SwitchoverOutcome, SwitchoverRequest};
 use foretoken_app::client::{Address, Client, ClientError};
 use foretoken_app::telemetry::{Build, LogFormat};
-use foretoken_app::{RunOptions, check, show};
+use foretoken_app::{GateOptions, RunOptions, check, show};
 use foretoken_config::{Config, Quick};
 
 /// What went wrong, as the shell learns it. The numbers above 63 are those of sysexits.h.
@@ -75,6 +75,7 @@ enum Command {
     Check(Check),
     Status(Status),
     Switchover(Switchover),
+    Gate(Gate),
     #[cfg(feature = "demo")]
     Demo(Demo),
 }
@@ -131,6 +132,15 @@ enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
 }
 
 /// Says whether the configuration is right, what its stores are like and what can be promised for them.
@@ -195,6 +205,26 @@ struct Switchover {
     json: bool,
 }
 
+/// Stands in front of one server of a store and lets nobody in without a token of the current epoch.
+///
+/// Sidecars attach tokens by themselves (gate = true at the endpoint), so applications notice nothing; a client that
+/// bypasses them, and a sidecar that was stopped for too long, are refused.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Example:
+  foretoken gate --config /etc/foretoken-gate.toml")]
+struct Gate {
+    /// The configuration file of the gate.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How log lines look; overrides the configuration.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<Format>,
+    /// What is logged: error, warn, info, debug or trace, or target=level pairs; overrides the configuration.
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
+}
+
 /// Shows it all on servers of its own: the cost of the hop, a switchover, a crash and a freeze under load.
 ///
 /// Starts redis-servers on free ports, drives them, keeps the history of every operation and checks each promise against
@@ -227,6 +257,7 @@ fn main() -> ExitCode {
         Command::Check(args) => load(&args.config).and_then(|config| examine(&config)),
         Command::Status(args) => status(&args),
         Command::Switchover(args) => switchover(&args),
+        Command::Gate(args) => gate(args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(&args),
     };
@@ -250,13 +281,17 @@ fn run(args: Run) -> Result<Exit, Exit> {
     let options = RunOptions {
         config_file: args.config,
         admin_open: args.admin_open,
-        log_format: args.log_format.map(|format| match format {
-            Format::Text => LogFormat::Text,
-            Format::Json => LogFormat::Json,
-        }),
+        log_format: args.log_format.map(Into::into),
         log_filter: args.log_level,
     };
     foretoken_app::run(config, options).map_err(|error| fail(Exit::Failed, &error))?;
+    Ok(Exit::Done)
+}
+
+fn gate(args: Gate) -> Result<Exit, Exit> {
+    let config = foretoken_config::Gate::load(&args.config).map_err(|error| fail(Exit::Usage, &error))?;
+    let options = GateOptions { log_format: args.log_format.map(Into::into), log_filter: args.log_level };
+    foretoken_app::gate(config, &options).map_err(|error| fail(Exit::Failed, &error))?;
     Ok(Exit::Done)
 }
 

@@ -31,7 +31,8 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("mirror", &["protocol", "types"], &[]),
     // The data path knows no engine, and no protocol by name.
     ("outbound", &["protocol", "stack", "transport", "types"], &[]),
-    ("admin", &["registry", "types"], &[]),
+    // It speaks TLS with callers, and knows them by what their tokens are bound to.
+    ("admin", &["registry", "token", "transport", "types"], &[]),
     // The one room that knows them all.
     (
         "app",
@@ -47,6 +48,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
             "protocol-redis",
             "registry",
             "stack",
+            "token",
             "transport",
             "types",
         ],

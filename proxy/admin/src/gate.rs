@@ -5,6 +5,7 @@
 //! | Unix socket | free | free | same user or root, by `SO_PEERCRED` | as changing |
 //! | loopback | free | free | bearer secret, unless the listener is open | as changing |
 //! | any other address | free | bearer secret | bearer secret | never |
+//! | a certificate of the clients' CA | free | free | free | from loopback |
 //!
 //! A web page in a browser on this machine is a loopback caller too. So a change that carries an `Origin` is refused, and
 //! so is reading under a host name that somebody made point here (DNS rebinding): neither comes from a tool.
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use foretoken_token::Fingerprint;
 
 use crate::model::Problem;
 use crate::problem::Kind;
@@ -30,12 +32,24 @@ pub(crate) enum Caller {
     Loopback,
     /// Over TCP from elsewhere.
     Remote,
+    /// Over TLS, with a certificate that the clients' CA signed.
+    Known {
+        /// The certificate: what tokens that this caller asks for are bound to.
+        holder: Fingerprint,
+        /// Whether from this machine.
+        loopback: bool,
+    },
 }
 
 impl Caller {
-    /// The caller at a TCP address.
-    pub(crate) fn at(address: IpAddr) -> Self {
-        if address.to_canonical().is_loopback() { Self::Loopback } else { Self::Remote }
+    /// The caller at a TCP address, with the certificate that it has shown.
+    pub(crate) fn at(address: IpAddr, holder: Option<Fingerprint>) -> Self {
+        let loopback = address.to_canonical().is_loopback();
+        match holder {
+            Some(holder) => Self::Known { holder, loopback },
+            None if loopback => Self::Loopback,
+            None => Self::Remote,
+        }
     }
 }
 
@@ -53,7 +67,7 @@ impl Gate {
     /// Whether `caller` may read.
     pub(crate) fn read(&self, caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
         match caller {
-            Caller::Unix { .. } => Ok(()),
+            Caller::Unix { .. } | Caller::Known { .. } => Ok(()),
             Caller::Loopback if is_local_name(headers) => Ok(()),
             Caller::Loopback if !headers.contains_key(header::AUTHORIZATION) => {
                 Err(Kind::Unauthorized.because("ask 127.0.0.1, [::1] or localhost, or send the secret"))
@@ -76,6 +90,7 @@ impl Gate {
             _ if headers.contains_key(header::ORIGIN) => {
                 Err(Kind::Forbidden.because("a web page may not change anything"))
             }
+            Caller::Known { .. } => Ok(()),
             Caller::Loopback if self.open && is_local_name(headers) => Ok(()),
             Caller::Loopback | Caller::Remote => self.bearer(headers),
         }
@@ -85,10 +100,10 @@ impl Gate {
     /// elsewhere, with the secret or not, is none of the applications that it serves.
     pub(crate) fn exit(&self, caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
         match caller {
-            Caller::Remote => Err(Kind::Forbidden.because(
+            Caller::Remote | Caller::Known { loopback: false, .. } => Err(Kind::Forbidden.because(
                 "only a caller on this machine may end the sidecar: use loopback or the Unix socket",
             )),
-            Caller::Unix { .. } | Caller::Loopback => self.change(caller, headers),
+            Caller::Unix { .. } | Caller::Loopback | Caller::Known { .. } => self.change(caller, headers),
         }
     }
 
@@ -98,7 +113,7 @@ impl Gate {
         };
         let Some(value) = headers.get(header::AUTHORIZATION) else {
             return Err(Kind::Unauthorized
-                .because("send the secret of the file admin.secret as \"Authorization: Bearer …\""));
+                .because("send the secret of the file admin.secret as \"Authorization: Bearer …\", or show a client certificate"));
         };
         let presented = value.as_bytes();
         match presented.split_at_checked(b"Bearer ".len()) {
@@ -268,7 +283,23 @@ mod tests {
             ("10.0.0.1", Caller::Remote),
             ("::ffff:10.0.0.1", Caller::Remote),
         ] {
-            assert_eq!(Caller::at(address.parse().unwrap()), expected, "{address}");
+            assert_eq!(Caller::at(address.parse().unwrap(), None), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn a_certificate_is_a_credential_but_not_for_a_web_page_nor_for_ending_it_from_afar() {
+        let gate = gate(false);
+        let holder = Some(Fingerprint::of(b"a certificate"));
+        let (near, far) = ("127.0.0.1".parse().unwrap(), "10.0.0.1".parse().unwrap());
+        let none = headers(&[]);
+        for address in [near, far] {
+            let caller = Caller::at(address, holder);
+            assert_eq!(status(gate.read(caller, &none)), 200);
+            assert_eq!(status(gate.change(caller, &none)), 200);
+            assert_eq!(status(gate.change(caller, &headers(&[("origin", "https://example.org")]))), 403);
+        }
+        assert_eq!(status(gate.exit(Caller::at(near, holder), &none)), 200);
+        assert_eq!(status(gate.exit(Caller::at(far, holder), &none)), 403);
     }
 }

@@ -7,6 +7,7 @@
 //! | `GET /v1/stores` | a list of [`model::StoreStatus`] |
 //! | `GET /v1/stores/{store}` | one of them |
 //! | `POST /v1/stores/{store}/switchover` | [`model::SwitchoverRequest`] in, [`model::SwitchoverReport`] out |
+//! | `GET /v1/gates/{store}?epoch=E&wait=MS` | [`model::GateNews`], at once when the epoch is not E, else after MS milliseconds |
 //! | `POST /v1/exit` | 202 with [`model::Readiness`]: the sidecar drains and ends, as after SIGTERM |
 //!
 //! Errors are problem documents (RFC 9457, [`model::Problem`]). Who may do what: the table in `gate.rs`.
@@ -25,7 +26,7 @@
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let unix = tokio::net::UnixListener::bind(state_dir.join("admin.sock"))?; // and mode 0600
 //! let secret = Secret::load_or_create(&state_dir.join("admin.secret"))?;
-//! let listeners = Listeners { unix: Some(unix), tcp: None };
+//! let listeners = Listeners { unix: Some(unix), ..Listeners::default() };
 //! let params = Params { secret: Some(secret), open: false };
 //! serve(listeners, params, stores, prometheus, shutdown).await;
 //! # Ok(())

@@ -10,8 +10,10 @@ use foretoken_types::{
 };
 use serde::{Deserialize, Serialize};
 
+mod news;
 mod switchover;
 
+pub use news::GateNews;
 pub use switchover::{Check, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest, SwitchoverStep};
 
 /// One store, as `GET /v1/stores/{store}` shows it.

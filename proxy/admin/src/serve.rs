@@ -1,18 +1,22 @@
 //! Connections: accepted, bounded, served, drained.
 
+use std::future::{Ready, ready};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use foretoken_token::Fingerprint;
+use foretoken_transport::{Accepted, ServerTls, Stream};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
@@ -41,6 +45,8 @@ pub struct Listeners {
     pub unix: Option<UnixListener>,
     /// For health checks and metrics.
     pub tcp: Option<TcpListener>,
+    /// TLS on `tcp`. A client certificate that it accepts is a credential beside the bearer secret.
+    pub tls: Option<ServerTls>,
 }
 
 /// What the listener needs to know.
@@ -74,6 +80,7 @@ pub async fn serve(
     };
     let tcp = async {
         if let Some(listener) = listeners.tcp {
+            let listener = Tcp { listener, tls: listeners.tls };
             accept_all(listener, router.clone(), stopped.clone()).await;
         }
     };
@@ -87,27 +94,51 @@ pub async fn serve(
 /// What both kinds of listener can do.
 trait Accept: Send {
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// What is left to do before a connection speaks HTTP; within [`HEAD_MAX`]. None: it never will.
+    type Opening: Future<Output = Option<(Self::Stream, Caller)>> + Send + 'static;
 
     /// Cancel safe, as tokio's are: no connection is lost.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Caller)>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Opening>> + Send;
 }
 
 impl Accept for UnixListener {
     type Stream = UnixStream;
+    type Opening = Ready<Option<(UnixStream, Caller)>>;
 
-    async fn accept(&self) -> io::Result<(UnixStream, Caller)> {
+    async fn accept(&self) -> io::Result<Self::Opening> {
         let (stream, _) = self.accept().await?;
         let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-        Ok((stream, Caller::Unix { uid }))
+        Ok(ready(Some((stream, Caller::Unix { uid }))))
     }
 }
 
-impl Accept for TcpListener {
-    type Stream = TcpStream;
+/// The TCP listener, with TLS or without.
+struct Tcp {
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+}
 
-    async fn accept(&self) -> io::Result<(TcpStream, Caller)> {
-        let (stream, peer) = self.accept().await?;
-        Ok((stream, Caller::at(peer.ip())))
+impl Accept for Tcp {
+    type Stream = Stream;
+    type Opening = Pin<Box<dyn Future<Output = Option<(Stream, Caller)>> + Send>>;
+
+    async fn accept(&self) -> io::Result<Self::Opening> {
+        let (stream, peer) = self.listener.accept().await?;
+        let accepted = Accepted::Tcp(stream.into_std()?);
+        let tls = self.tls.clone();
+        // The handshake is the connection's own time, not that of the next one.
+        Ok(Box::pin(async move {
+            match accepted.open(tls.as_ref(), HEAD_MAX).await {
+                Ok(stream) => {
+                    let holder = stream.peer_certificate().map(Fingerprint::of);
+                    Some((stream, Caller::at(peer.ip(), holder)))
+                }
+                Err(error) => {
+                    tracing::debug!(%peer, error = %error, "admin connection not opened");
+                    None
+                }
+            }
+        }))
     }
 }
 
@@ -118,8 +149,7 @@ async fn accept_all<L: Accept>(listener: L, router: Router, mut stopped: watch::
     loop {
         let next = async {
             let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
-            let (stream, caller) = listener.accept().await?;
-            Ok::<_, io::Error>((stream, caller, permit))
+            Ok::<_, io::Error>((listener.accept().await?, permit))
         };
         let accepted = tokio::select! {
             biased;
@@ -128,10 +158,12 @@ async fn accept_all<L: Accept>(listener: L, router: Router, mut stopped: watch::
             accepted = next => accepted,
         };
         match accepted {
-            Ok((stream, caller, permit)) => {
+            Ok((opening, permit)) => {
                 let (router, stopped) = (router.clone(), stopped.clone());
                 connections.spawn(async move {
-                    connection(stream, caller, router, stopped).await;
+                    if let Some((stream, caller)) = opening.await {
+                        connection(stream, caller, router, stopped).await;
+                    }
                     drop(permit);
                 });
             }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use foretoken_types::StoreId;
+use foretoken_types::{Epoch, StoreId};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::gate::{Gate, MayChange, MayExit, MayRead};
-use crate::model::{Problem, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
+use crate::model::{GateNews, Problem, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
 use crate::problem::{Kind, sort};
 use crate::stores::Stores;
 
@@ -23,6 +23,9 @@ use crate::stores::Stores;
 pub(crate) const BODY_MAX: usize = 16 * 1024;
 /// How long an answer may take: longer than any switchover (hold, drain and a fence wait are below 10 s together).
 pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// The longest that a gate's question waits for news. Far above any lease, far below [`REQUEST_MAX`].
+const NEWS_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What the routes need.
 pub(crate) struct Server {
@@ -41,6 +44,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/v1/stores", get(list))
         .route("/v1/stores/{store}", get(show))
         .route("/v1/stores/{store}/switchover", post(switchover))
+        .route("/v1/gates/{store}", get(gate_news))
         .route("/v1/exit", post(exit))
         .fallback(async |request: Request| {
             Kind::NotFound.because(format!("there is no {}; see /v1/stores", request.uri().path()))
@@ -125,6 +129,32 @@ async fn switchover(
     tracing::info!(%store, to = ?request.to, dry_run = request.dry_run, "switchover asked for");
     let report = server.stores.switchover(&store, request).await?;
     sort(report).map(Json)
+}
+
+async fn gate_news(
+    State(server): State<Arc<Server>>,
+    _: MayRead,
+    store: Result<Path<StoreId>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let store = name(store)?;
+    let (mut known, mut wait) = (None, Duration::ZERO);
+    for (key, value) in uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
+        let number = || {
+            let wrong = |_| Kind::BadRequest.because(format!("{key} is a number, as in epoch=7&wait=600"));
+            value.parse::<u64>().map_err(wrong)
+        };
+        match key {
+            "epoch" => known = Some(Epoch(number()?)),
+            "wait" => wait = Duration::from_millis(number()?).min(NEWS_WAIT_MAX),
+            _ => {}
+        }
+    }
+    let news: GateNews = server.stores.gate_news(&store, known, wait).await.ok_or_else(|| {
+        Kind::UnknownStore
+            .because(format!("there is no store \"{store}\" with gate = true at one of its endpoints"))
+    })?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(news)).into_response())
 }
 
 async fn exit(State(server): State<Arc<Server>>, _: MayExit) -> Response {

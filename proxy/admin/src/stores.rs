@@ -1,9 +1,11 @@
 //! What the listener asks the control loop for.
 
-use async_trait::async_trait;
-use foretoken_types::{EndpointId, StoreId};
+use std::time::Duration;
 
-use crate::model::{Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
+use async_trait::async_trait;
+use foretoken_types::{EndpointId, Epoch, StoreId};
+
+use crate::model::{GateNews, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
 
 /// Why a switchover was not even considered. One whose checks failed, or that was taken back, is no error: it has a
 /// [`SwitchoverReport`] that says so.
@@ -57,6 +59,13 @@ pub trait Stores: Send + Sync {
         store: &StoreId,
         request: SwitchoverRequest,
     ) -> Result<SwitchoverReport, SwitchoverError>;
+
+    /// What a gate in front of `store` needs to know; `None`: there is no such store, or none of its endpoints has a gate.
+    /// Waits at most `wait` for another epoch than `known`.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    async fn gate_news(&self, store: &StoreId, known: Option<Epoch>, wait: Duration) -> Option<GateNews>;
 
     /// Whether the sidecar has started, lives and serves. Never waits.
     fn ready(&self) -> Readiness;

@@ -9,12 +9,15 @@ use foretoken_health::DetectParams;
 use foretoken_outbound::{Ask, EndpointParams, StoreFactory, StoreParams, Tunables};
 use foretoken_predict::{Policy, Thresholds};
 use foretoken_protocol::Dial;
-use foretoken_transport::{ClientTls, Connector, Identity, ServerTls};
-use foretoken_types::{Address, Clock, InstanceId, Posture, Region, Report};
+use foretoken_registry::Registry;
+use foretoken_token::Fingerprint;
+use foretoken_transport::{ClientTls, Clients, Connector, Identity, ServerTls};
+use foretoken_types::{Address, Clock, Epoch, InstanceId, Posture, Region, Report};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
 use crate::control::{self, EndpointSpec, ForesightParams, HostSource};
+use crate::passes::{Passes, Purpose};
 use crate::protocols::{self, ControlLogin};
 
 /// The order in which the machine sees endpoints: the configured primary first.
@@ -32,15 +35,52 @@ fn dials(store: &Store) -> Vec<Dial> {
     ordered(store).into_iter().filter_map(dial).collect()
 }
 
-fn connector(endpoint: &foretoken_config::Endpoint, limit: Duration) -> Result<Connector, Error> {
+/// Passes of a store, if one of its endpoints is behind a gate.
+pub(crate) fn passes(
+    store: &Store,
+    registry: &dyn Registry,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<Passes>>, Error> {
+    if !store.endpoint.iter().any(|endpoint| endpoint.gate) {
+        return Ok(None);
+    }
+    let recorded = registry.load(&store.name)?.map_or(Epoch::default(), |(record, _)| record.epoch);
+    let passes = Passes::new(store.name.clone(), recorded, store.lease.ttl, Arc::clone(clock));
+    passes.prepare()?;
+    Ok(Some(passes))
+}
+
+/// The certificate that we show to an endpoint, if there is one.
+fn identity(endpoint: &foretoken_config::Endpoint) -> Option<Identity<'_>> {
+    let tls = endpoint.tls.as_ref()?;
+    Some(Identity { cert_file: tls.cert_file.as_deref()?, key_file: tls.key_file.as_deref()? })
+}
+
+fn connector(
+    endpoint: &foretoken_config::Endpoint,
+    limit: Duration,
+    passes: Option<&Arc<Passes>>,
+    purpose: Purpose,
+) -> Result<Connector, Error> {
+    let mut connector = connector_to(endpoint, limit)?;
+    if let (Some(passes), true) = (passes, endpoint.gate) {
+        let certificate = match identity(endpoint).filter(|_| endpoint.url.tls) {
+            Some(identity) => Some(Fingerprint::of(&identity.certificate()?)),
+            None => None,
+        };
+        let pass = passes.to(endpoint.name.clone(), certificate, purpose);
+        connector.greeting = Some(protocols::attach(pass));
+    }
+    Ok(connector)
+}
+
+fn connector_to(endpoint: &foretoken_config::Endpoint, limit: Duration) -> Result<Connector, Error> {
     let address = endpoint.url.address.clone();
     if !endpoint.url.tls {
         return Ok(Connector::plain(address, limit));
     }
     let tls = endpoint.tls.as_ref();
-    let identity = tls.and_then(|tls| {
-        Some(Identity { cert_file: tls.cert_file.as_deref()?, key_file: tls.key_file.as_deref()? })
-    });
+    let identity = identity(endpoint);
     let ca_file = tls.and_then(|tls| tls.ca_file.as_deref());
     let server_name = tls.and_then(|tls| tls.server_name.clone());
     let tls = ClientTls::load(ca_file, identity, server_name)?;
@@ -51,6 +91,14 @@ fn connector(endpoint: &foretoken_config::Endpoint, limit: Duration) -> Result<C
 pub(crate) fn listener_tls(store: &Store) -> Result<Option<ServerTls>, Error> {
     let Some(tls) = &store.tls else { return Ok(None) };
     Ok(Some(ServerTls::load(&tls.cert_file, &tls.key_file, tls.client_ca_file.as_deref())?))
+}
+
+/// The certificate of the admin listener, if it has one.
+pub(crate) fn admin_tls(config: &Config) -> Result<Option<ServerTls>, Error> {
+    let Some(tls) = &config.admin.tls else { return Ok(None) };
+    let identity = Identity { cert_file: &tls.cert_file, key_file: &tls.key_file };
+    let clients = tls.client_ca_file.as_deref().map_or(Clients::Anonymous, Clients::Invited);
+    Ok(Some(ServerTls::load_for(identity, clients)?))
 }
 
 /// What may be changed while the proxy runs.
@@ -71,11 +119,12 @@ pub(crate) fn data_path(
     reports: mpsc::Sender<Report>,
     asks: mpsc::Sender<Ask>,
     clock: Arc<dyn Clock>,
+    passes: Option<&Arc<Passes>>,
 ) -> Result<StoreFactory, Error> {
     let endpoints = ordered(store)
         .into_iter()
         .map(|endpoint| {
-            let connector = connector(endpoint, store.connect_timeout)?;
+            let connector = connector(endpoint, store.connect_timeout, passes, Purpose::Data)?;
             Ok(EndpointParams { id: endpoint.name.clone(), connector })
         })
         .collect::<Result<Vec<_>, Error>>()?;
@@ -94,7 +143,7 @@ pub(crate) fn data_path(
 }
 
 /// Control connections to the endpoints of a store.
-pub(crate) fn endpoints(store: &Store) -> Result<Vec<EndpointSpec>, Error> {
+pub(crate) fn endpoints(store: &Store, passes: Option<&Arc<Passes>>) -> Result<Vec<EndpointSpec>, Error> {
     let login = match &store.control {
         None => None,
         Some(control) => {
@@ -108,7 +157,7 @@ pub(crate) fn endpoints(store: &Store) -> Result<Vec<EndpointSpec>, Error> {
     for endpoint in ordered(store) {
         let timeout = store.detect.probe_timeout;
         // Connecting is part of a probe, and ends with it.
-        let connector = connector(endpoint, timeout)?;
+        let connector = connector(endpoint, timeout, passes, Purpose::Control)?;
         let control =
             protocols::control(store, &endpoint.name, connector, timeout, login.clone(), Arc::clone(&dials));
         let dial = dials.iter().find(|dial| dial.endpoint == endpoint.name).cloned();
@@ -192,6 +241,7 @@ pub(crate) fn control(
     threads: usize,
     region: Option<Region>,
     live: watch::Receiver<control::Live>,
+    passes: Option<&Arc<Passes>>,
 ) -> Result<control::StoreParams, Error> {
     Ok(control::StoreParams {
         store: store.name.clone(),
@@ -199,7 +249,7 @@ pub(crate) fn control(
         machine: machine(store, instance, threads),
         live,
         region,
-        endpoints: endpoints(store)?,
+        endpoints: endpoints(store, passes)?,
     })
 }
 
@@ -208,9 +258,10 @@ pub(crate) fn control(
 /// # Errors
 /// The first file that can't be used.
 pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
+    admin_tls(config)?;
     for store in &config.store {
         listener_tls(store)?;
-        endpoints(store)?;
+        endpoints(store, None)?;
     }
     Ok(())
 }

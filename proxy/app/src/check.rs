@@ -93,7 +93,7 @@ impl StoreCheck {
 pub async fn check(config: &foretoken_config::Config) -> Result<Vec<StoreCheck>, crate::Error> {
     let mut checks = Vec::new();
     for store in &config.store {
-        let subjects = crate::build::endpoints(store)?
+        let subjects = crate::build::endpoints(store, None)?
             .into_iter()
             .map(|spec| Subject {
                 endpoint: Named { name: spec.id, address: spec.address, region: spec.region },

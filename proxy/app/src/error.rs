@@ -25,6 +25,9 @@ pub enum Error {
     /// The secret of the admin listener.
     #[error(transparent)]
     AdminSecret(#[from] foretoken_admin::SecretError),
+    /// The keys of our own tokens.
+    #[error(transparent)]
+    Token(#[from] foretoken_token::Error),
     /// The runtime or a signal handler.
     #[error("{what}")]
     Os {

@@ -7,7 +7,9 @@ pub mod client;
 mod clock;
 mod control;
 mod error;
+mod gate;
 mod metrics;
+mod passes;
 mod protocols;
 #[cfg(feature = "unsafe-rules")]
 mod rules;
@@ -18,4 +20,5 @@ pub mod telemetry;
 
 pub use clock::BootClock;
 pub use error::Error;
+pub use gate::{GateOptions, gate};
 pub use run::{RunOptions, run};

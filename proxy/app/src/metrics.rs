@@ -4,8 +4,10 @@ use foretoken_admin::model::StoreStatus;
 use foretoken_failover::{Change, ChangeKind, Outcome};
 use foretoken_predict::contract::HORIZONS;
 use foretoken_predict::{Assessment, Risk};
-use foretoken_types::{Durability, Posture, StoreId, StoreState};
+use foretoken_types::{Durability, EndpointId, Epoch, Posture, StoreId, StoreState};
 use metrics::{Counter, Gauge, Histogram, Unit};
+
+use crate::gate::{Ended, REASONS};
 
 /// Tells the recorder names, units and meanings.
 pub(crate) fn describe() {
@@ -149,5 +151,102 @@ impl ControlMetrics {
         if let Some(held) = change.held_for {
             self.held.record(held.as_secs_f64());
         }
+    }
+}
+
+/// Tells the recorder what a gate exports. `docs/gate.md` lists it; a test holds the two together.
+pub(crate) fn describe_gate() {
+    let counters = [
+        ("foretoken_gate_admitted_total", "connections that a token has let in"),
+        ("foretoken_gate_refused_total", "connections that were refused, by reason"),
+        (
+            "foretoken_gate_cut_total",
+            "open connections that were cut: the epoch moved, or nothing was heard for too long",
+        ),
+        ("foretoken_gate_heard_total", "words of the sidecar"),
+    ];
+    for (name, help) in counters {
+        metrics::describe_counter!(name, Unit::Count, help);
+    }
+    let gauges = [
+        ("foretoken_gate_connections", "connections that are open now"),
+        ("foretoken_gate_epoch", "the epoch that was heard last"),
+    ];
+    for (name, help) in gauges {
+        metrics::describe_gauge!(name, Unit::Count, help);
+    }
+}
+
+/// What a gate counts.
+#[derive(Clone)]
+pub(crate) struct GateMetrics(std::sync::Arc<GateCounters>);
+
+struct GateCounters {
+    admitted: Counter,
+    refused: Vec<(&'static str, Counter)>,
+    cut: [(Ended, Counter); 2],
+    heard: Counter,
+    connections: Gauge,
+    epoch: Gauge,
+}
+
+impl GateMetrics {
+    pub(crate) fn new(store: &StoreId, endpoint: &EndpointId) -> Self {
+        let own = [("store", store.to_string()), ("endpoint", endpoint.to_string())];
+        let with = |name, value: &str| {
+            let [store, endpoint] = own.clone();
+            [store, endpoint, (name, value.to_owned())]
+        };
+        let refused =
+            |reason| (reason, metrics::counter!("foretoken_gate_refused_total", &with("reason", reason)));
+        let cut =
+            |why: Ended| (why, metrics::counter!("foretoken_gate_cut_total", &with("reason", why.as_str())));
+        Self(std::sync::Arc::new(GateCounters {
+            admitted: metrics::counter!("foretoken_gate_admitted_total", &own),
+            refused: REASONS.into_iter().map(refused).collect(),
+            cut: [Ended::Moved, Ended::Silence].map(cut),
+            heard: metrics::counter!("foretoken_gate_heard_total", &own),
+            connections: metrics::gauge!("foretoken_gate_connections", &own),
+            epoch: metrics::gauge!("foretoken_gate_epoch", &own),
+        }))
+    }
+
+    pub(crate) fn admitted(&self) {
+        self.0.admitted.increment(1);
+    }
+
+    pub(crate) fn refused(&self, reason: &str) {
+        let counter = self.0.refused.iter().find(|(known, _)| *known == reason);
+        debug_assert!(counter.is_some(), "{reason} is not in the list");
+        if let Some((_, counter)) = counter {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn cut(&self, why: Ended) {
+        for (_, counter) in self.0.cut.iter().filter(|(known, _)| *known == why) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn heard(&self, epoch: Epoch) {
+        self.0.heard.increment(1);
+        #[expect(clippy::cast_precision_loss, reason = "no store has 2^53 changes of primary")]
+        self.0.epoch.set(epoch.0 as f64);
+    }
+
+    /// Counts a connection until the value is dropped.
+    pub(crate) fn open(&self) -> OpenConnection {
+        self.0.connections.increment(1.0);
+        OpenConnection(self.0.connections.clone())
+    }
+}
+
+/// One open connection.
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use foretoken_config::{Protocol, Store};
 use foretoken_outbound::{StoreFactory, StoreParams};
 use foretoken_protocol::Dial;
+use foretoken_protocol_redis::gate::Attach;
 use foretoken_protocol_redis::{ControlParams, Credentials, Redis, RedisControl};
-use foretoken_transport::Connector;
+use foretoken_transport::{Connector, Greeting};
 use foretoken_types::EndpointId;
 
 use crate::control::MakeControl;
+use crate::passes::EndpointPass;
 
 /// Credentials of control connections.
 #[derive(Clone)]
@@ -24,6 +26,12 @@ pub(crate) fn data_path(store: &Store, make: impl FnOnce(Redis) -> StoreParams<R
     match store.protocol {
         Protocol::Redis => StoreFactory::new(make(Redis)),
     }
+}
+
+/// What is said first to a gate.
+pub(crate) fn attach(pass: EndpointPass) -> Arc<dyn Greeting> {
+    // One protocol so far has gates.
+    Arc::new(Attach(Arc::new(pass)))
 }
 
 /// Makes control connections to one endpoint of a store.

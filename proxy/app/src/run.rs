@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretoken_admin::model::{Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
+use foretoken_admin::model::{GateNews, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
 use foretoken_admin::{Listeners, Stores, SwitchoverError};
 use foretoken_config::{Config, LogFormat as ConfiguredFormat, Store};
 use foretoken_outbound::{DataPlane, Tunables};
 use foretoken_registry::{Disk, Registry};
 use foretoken_transport::{Listener, ServerTls};
-use foretoken_types::{Address, Clock, StoreId};
+use foretoken_types::{Address, Clock, Epoch, StoreId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::BootClock;
 use crate::control::{self, Command, Live, StoreHandle};
+use crate::passes::Passes;
 use crate::telemetry::{self, LogFormat, LogLevel};
 use crate::{Error, build};
 
@@ -72,6 +73,8 @@ struct Running {
     tunables: watch::Sender<Arc<Tunables>>,
     live: watch::Sender<Live>,
     tls: watch::Sender<Option<ServerTls>>,
+    /// Tokens for its gates, if there is one.
+    passes: Option<Arc<Passes>>,
 }
 
 async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(), Error> {
@@ -93,9 +96,20 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         let (reports, reports_in) = mpsc::channel(REPORTS_DEPTH);
         let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, threads)));
         let (live, live_in) = watch::channel(build::live(store));
-        let params = build::control(store, registry.instance(), threads, config.region.clone(), live_in)?;
+        let passes = build::passes(store, &*registry, &clock)?;
+        let params = build::control(
+            store,
+            registry.instance(),
+            threads,
+            config.region.clone(),
+            live_in,
+            passes.as_ref(),
+        )?;
         let handle =
             control::spawn(params, Arc::clone(&registry), Arc::clone(&clock), reports_in, stopped.clone());
+        if let Some(passes) = &passes {
+            passes.follow(handle.posture.clone());
+        }
         factories.push(build::data_path(
             store,
             handle.posture.clone(),
@@ -103,9 +117,10 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
             reports,
             handle.asks.clone(),
             Arc::clone(&clock),
+            passes.as_ref(),
         )?);
         let (tls, _) = watch::channel(build::listener_tls(store)?);
-        running.push(Running { id: store.name.clone(), handle, tunables, live, tls });
+        running.push(Running { id: store.name.clone(), handle, tunables, live, tls, passes });
     }
     let plane = Arc::new(DataPlane::start(threads, config.data.max_connections as usize, factories)?);
     let mut accepting = Vec::new();
@@ -123,6 +138,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
             .iter()
             .map(|run| (run.id.clone(), run.handle.status.clone(), run.handle.commands.clone()))
             .collect(),
+        passes: running.iter().filter_map(|run| Some((run.id.clone(), run.passes.clone()?))).collect(),
         draining: AtomicBool::new(false),
         exit: Notify::new(),
         plane: Arc::clone(&plane),
@@ -195,7 +211,7 @@ async fn admin(
         // An error means that the sender is gone: shutting down as well.
         stopped.wait_for(|stop| *stop).await.ok();
     };
-    let listeners = Listeners { unix, tcp };
+    let listeners = Listeners { unix, tcp, tls: build::admin_tls(config)? };
     Ok(tokio::spawn(async move {
         foretoken_admin::serve(listeners, params, service, metrics, shutdown).await;
         drop(file);
@@ -291,6 +307,7 @@ fn apply(store: &Store, run: &Running, threads: usize) {
 /// What the admin listener asks.
 struct Service {
     stores: Vec<(StoreId, watch::Receiver<Arc<StoreStatus>>, mpsc::Sender<Command>)>,
+    passes: Vec<(StoreId, Arc<Passes>)>,
     draining: AtomicBool,
     /// Keeps an order that comes before anybody waits for it.
     exit: Notify,
@@ -340,6 +357,11 @@ impl Stores for Service {
                 Err(SwitchoverError::Failed("its end is not known yet: see `foretoken status`".to_owned()))
             }
         }
+    }
+
+    async fn gate_news(&self, store: &StoreId, known: Option<Epoch>, wait: Duration) -> Option<GateNews> {
+        let (_, passes) = self.passes.iter().find(|(id, _)| id == store)?;
+        Some(passes.news(known, wait).await)
     }
 
     fn ready(&self) -> Readiness {

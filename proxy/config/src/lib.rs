@@ -20,8 +20,9 @@ mod write;
 pub use fault::{Fault, Faults};
 pub use load::{Changes, Quick};
 pub use model::{
-    Admin, Auth, Config, Control, Data, Detect, Endpoint, EndpointRole, EndpointTls, LeaseTiming,
-    ListenerTls, Log, LogFormat, LogLevel, Manage, Protocol, Reads, Risk, RiskPolicy, Store, Switchover,
+    Admin, AdminTls, Auth, Config, Control, Data, Detect, Endpoint, EndpointRole, EndpointTls, Gate,
+    GateLimits, GateSidecar, GateTls, LeaseTiming, ListenerTls, Log, LogFormat, LogLevel, Manage, Protocol,
+    Reads, Risk, RiskPolicy, Store, Switchover,
 };
 pub use reference::{reference, schema};
 pub use secret::{Secret, SecretError};

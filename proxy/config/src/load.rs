@@ -5,7 +5,7 @@ use std::path::Path;
 use foretoken_types::Address;
 
 use crate::fault::Faults;
-use crate::model::Config;
+use crate::model::{Config, Gate};
 use crate::read;
 use crate::validate;
 use crate::write::Writer;
@@ -62,15 +62,7 @@ impl Config {
     /// # Errors
     /// As [`Config::parse`]; also when the file can't be read.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let origin = path.display().to_string();
-        let unreadable = |why: String| Faults::whole(&origin, why, "give the path of a readable file");
-        let size =
-            std::fs::metadata(path).map_err(|error| unreadable(format!("can't be read: {error}")))?.len();
-        if size > FILE_MAX {
-            return Err(unreadable(format!("has {size} bytes, more than {FILE_MAX}")));
-        }
-        let text =
-            std::fs::read_to_string(path).map_err(|error| unreadable(format!("can't be read: {error}")))?;
+        let (text, origin) = text_of(path)?;
         Self::parse_at(&text, &origin, path.parent().unwrap_or(Path::new("")))
     }
 
@@ -138,4 +130,34 @@ impl Config {
     pub const fn admin_listen(&self) -> Option<&Address> {
         self.admin.listen.as_ref()
     }
+}
+
+impl Gate {
+    /// Reads the configuration file of a gate. Relative paths in it count from its directory.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        let (text, origin) = text_of(path)?;
+        let (gate, mut findings) =
+            read::document::<Self>(&text, &origin, path.parent().unwrap_or(Path::new("")))?;
+        validate::gate(&gate, &mut findings);
+        match Faults::of(&origin, findings.faults) {
+            None => Ok(gate),
+            Some(faults) => Err(faults),
+        }
+    }
+}
+
+/// The text of a file and its name in faults.
+fn text_of(path: &Path) -> Result<(String, String), Faults> {
+    let origin = path.display().to_string();
+    let unreadable = |why: String| Faults::whole(&origin, why, "give the path of a readable file");
+    let size = std::fs::metadata(path).map_err(|error| unreadable(format!("can't be read: {error}")))?.len();
+    if size > FILE_MAX {
+        return Err(unreadable(format!("has {size} bytes, more than {FILE_MAX}")));
+    }
+    let text =
+        std::fs::read_to_string(path).map_err(|error| unreadable(format!("can't be read: {error}")))?;
+    Ok((text, origin))
 }

@@ -36,6 +36,60 @@ fn the_example_reads() {
     Config::load(&path).unwrap_or_else(|faults| panic!("{faults}"));
 }
 
+/// A file with `text`, read as a gate's.
+fn gate(text: &str) -> Result<Gate, String> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("gate.toml");
+    std::fs::write(&file, text).expect("a directory of ours");
+    Gate::load(&file).map_err(|faults| faults.to_string())
+}
+
+#[test]
+fn the_example_of_a_gate_reads_and_what_would_leave_it_open_is_refused() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples/gate.toml");
+    let example = std::fs::read_to_string(&path).expect("it is there");
+    let read = gate(&example).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(read.limits.ttl, std::time::Duration::from_secs(2));
+    for (from, to, told) in [
+        ("127.0.0.1:7379", "0.0.0.0:7379", "add the table [tls]"),
+        ("127.0.0.1:7379", "unix:/run/gate", "is a Unix socket"),
+        ("127.0.0.1:7001", "10.0.0.1:7001", "could open the gate"),
+        ("redis://127.0.0.1:6379", "redis://127.0.0.1:7379", "our own listener"),
+        ("[sidecar]", "[limits]\nttl = \"300ms\"\n[sidecar]", "limits.guard"),
+        ("[sidecar]", "[server_tls]\nca_file = \"x\"\n[sidecar]", "not a TLS URL"),
+        ("[sidecar]", "ttl = \"1s\"\n[sidecar]", "is not a key"),
+        ("store = \"cache\"", "", "add a line such as"),
+    ] {
+        let faults = gate(&example.replace(from, to)).expect_err(to);
+        assert!(faults.contains(told), "{to}: {faults}");
+    }
+}
+
+#[test]
+fn an_endpoint_behind_a_gate_needs_a_holder_for_its_tokens_and_an_address_for_replication() {
+    let with = |endpoint: &str| {
+        let text = format!(
+            "[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\"]\n\
+             [[store.endpoint]]\nname = \"p\"\nrole = \"primary\"\ngate = true\n{endpoint}\n\
+             [[store.endpoint]]\nname = \"m\"\nrole = \"mirror\"\nurl = \"redis://10.0.0.2:1\""
+        );
+        Config::parse(&text, "f").map(drop).map_err(|faults| faults.to_string())
+    };
+    let own = "advertise = \"10.0.0.1:6379\"";
+    assert_eq!(with(&format!("url = \"redis://127.0.0.1:1\"\n{own}")), Ok(()));
+    let tls = "[store.endpoint.tls]\ncert_file = \"c\"\nkey_file = \"k\"";
+    assert_eq!(with(&format!("url = \"rediss://10.0.0.1:1\"\n{own}\n{tls}")), Ok(()));
+    for (endpoint, told) in [
+        ("url = \"redis://127.0.0.1:1\"".to_owned(), "can't copy through a gate"),
+        (format!("url = \"redis://10.0.0.1:1\"\n{own}"), "without TLS"),
+        (format!("url = \"rediss://10.0.0.1:1\"\n{own}"), "no certificate"),
+        (format!("url = \"redis+unix:///s\"\n{own}"), "TCP only"),
+    ] {
+        let faults = with(&endpoint).expect_err(told);
+        assert!(faults.contains(told), "{endpoint}: {faults}");
+    }
+}
+
 #[test]
 fn a_configuration_reads_back_as_it_was_written() {
     let quick = Quick {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use foretoken_types::Address;
 
-use crate::model::{Config, Endpoint, EndpointRole, Manage, Store};
+use crate::model::{Config, Endpoint, EndpointRole, EndpointTls, Gate, Manage, Store};
 use crate::read::Findings;
 
 /// Longest path of a Unix socket: `sun_path` has 108 bytes with the NUL after it (`unix(7)`).
@@ -31,6 +31,81 @@ pub(crate) fn relations(config: &Config, findings: &mut Findings) {
         check.endpoints(&path, store);
         check.advertised(&path, store);
         check.timing(&path, store);
+    }
+}
+
+/// The same for a gate.
+pub(crate) fn gate(gate: &Gate, findings: &mut Findings) {
+    let mut check = Check { findings };
+    match &gate.listen {
+        Address::Unix(_) => check.broken(
+            &["listen"],
+            "is a Unix socket",
+            "write host:port: tokens are bound to a certificate or to addresses",
+        ),
+        Address::Tcp { host, .. } if !is_loopback(host) && gate.tls.is_none() => check.broken(
+            &["listen", "tls"],
+            format!("{} is reachable from other machines and there is no TLS", gate.listen),
+            "listen on 127.0.0.1, or add the table [tls]",
+        ),
+        Address::Tcp { .. } => {}
+    }
+    match (&gate.sidecar.api, &gate.sidecar.tls) {
+        (Address::Unix(_), Some(_)) => check.broken(
+            &["sidecar.tls", "sidecar.api"],
+            "is set, and the API is a Unix socket",
+            "remove the table: the socket's permissions protect it",
+        ),
+        (Address::Tcp { host, .. }, None) if !is_loopback(host) => check.broken(
+            &["sidecar.api", "sidecar.tls"],
+            format!(
+                "{} is another machine and there is no TLS: whoever answers there could open the gate",
+                gate.sidecar.api
+            ),
+            "add the table [sidecar.tls] with ca_file, cert_file and key_file",
+        ),
+        _ => {}
+    }
+    if let Some(tls) = &gate.sidecar.tls {
+        check.pair("sidecar.tls", tls);
+    }
+    if let Some(tls) = &gate.server_tls {
+        check.pair("server_tls", tls);
+        if !gate.url.tls {
+            check.broken(
+                &["server_tls", "url"],
+                format!("is set, and {} is not a TLS URL", gate.url),
+                "write rediss:// in url, or remove the table",
+            );
+        }
+    }
+    match &gate.admin {
+        Some(Address::Tcp { host, .. }) if is_loopback(host) => {}
+        Some(address) => check.broken(
+            &["admin"],
+            format!("{address} is not loopback"),
+            "write 127.0.0.1:port: whoever asks is not asked who it is",
+        ),
+        None => {}
+    }
+    if gate.listen == gate.url.address {
+        check.broken(
+            &["url", "listen"],
+            format!("{} is our own listener", gate.listen),
+            "give the address of the server",
+        );
+    }
+    let limits = &gate.limits;
+    if limits.guard >= limits.ttl / 2 {
+        check.broken(
+            &["limits.guard", "limits.ttl"],
+            format!(
+                "must be below half of limits.ttl ({} >= {})",
+                crate::value::show(limits.guard),
+                crate::value::show(limits.ttl / 2)
+            ),
+            "lower it: otherwise the gate is closed between two words of the sidecar",
+        );
     }
 }
 
@@ -65,6 +140,7 @@ impl Check<'_> {
     }
 
     fn admin(&mut self, config: &Config) {
+        let known = config.admin.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
         if let Some(listen) = &config.admin.listen {
             match listen {
                 Address::Unix(_) => self.broken(
@@ -72,15 +148,23 @@ impl Check<'_> {
                     "is a Unix socket, not a TCP address",
                     "write host:port here, or set admin.socket",
                 ),
-                Address::Tcp { host, .. } if !is_loopback(host) && config.admin.bearer_file.is_none() => {
+                Address::Tcp { host, .. }
+                    if !is_loopback(host) && config.admin.bearer_file.is_none() && !known =>
+                {
                     self.broken(
-                        &["admin.listen", "admin.bearer_file"],
+                        &["admin.listen", "admin.bearer_file", "admin.tls"],
                         format!("{listen} is reachable from other machines and admin.bearer_file is not set"),
-                        "listen on 127.0.0.1, or set admin.bearer_file",
+                        "listen on 127.0.0.1, or set admin.bearer_file, or admin.tls with client_ca_file",
                     );
                 }
                 Address::Tcp { .. } => {}
             }
+        } else if config.admin.tls.is_some() {
+            self.broken(
+                &["admin.tls", "admin.listen"],
+                "is set without admin.listen",
+                "set admin.listen: the Unix socket needs no TLS",
+            );
         }
         let socket = config.admin_socket();
         let path = if config.admin.socket.is_some() { "admin.socket" } else { "state_dir" };
@@ -180,17 +264,51 @@ impl Check<'_> {
                     "write rediss:// in url, or remove the table",
                 );
             }
-            for (set, unset, there) in [
-                ("cert_file", "key_file", tls.cert_file.is_some() && tls.key_file.is_none()),
-                ("key_file", "cert_file", tls.key_file.is_some() && tls.cert_file.is_none()),
-            ] {
-                if there {
-                    self.broken(
-                        &[&path(e, &format!("tls.{set}")), &path(e, &format!("tls.{unset}"))],
-                        format!("is set without tls.{unset}"),
-                        "set both or neither: a certificate is shown with the key that proves it",
-                    );
-                }
+            self.pair(&path(e, "tls"), tls);
+        }
+        for (e, endpoint) in store.endpoint.iter().enumerate().filter(|(_, endpoint)| endpoint.gate) {
+            let (gate, url) = (path(e, "gate"), path(e, "url"));
+            let shown = endpoint.tls.as_ref().is_some_and(|tls| tls.cert_file.is_some());
+            match &endpoint.url.address {
+                Address::Unix(_) => self.broken(
+                    &[&url, &gate],
+                    "is a Unix socket, and a gate listens on TCP only",
+                    "write redis://host:port or rediss://host:port of the gate",
+                ),
+                Address::Tcp { host, .. } if !endpoint.url.tls && !is_loopback(host) => self.broken(
+                    &[&url, &gate],
+                    "is a gate on another machine, without TLS",
+                    "write rediss://, with a certificate of ours in tls.cert_file",
+                ),
+                Address::Tcp { .. } if endpoint.url.tls && !shown => self.broken(
+                    &[&gate, &path(e, "tls")],
+                    "is set, and there is no certificate that its tokens could be bound to",
+                    "set tls.cert_file and tls.key_file",
+                ),
+                Address::Tcp { .. } => {}
+            }
+            if endpoint.advertise.is_none() && store.endpoint.len() > 1 && store.manage == Manage::Auto {
+                self.broken(
+                    &[&gate, &path(e, "advertise")],
+                    "is set without advertise, and the other servers can't copy through a gate",
+                    "set advertise to the host:port of the server itself",
+                );
+            }
+        }
+    }
+
+    /// A certificate and its key.
+    fn pair(&mut self, path: &str, tls: &EndpointTls) {
+        for (set, unset, there) in [
+            ("cert_file", "key_file", tls.cert_file.is_some() && tls.key_file.is_none()),
+            ("key_file", "cert_file", tls.key_file.is_some() && tls.cert_file.is_none()),
+        ] {
+            if there {
+                self.broken(
+                    &[&format!("{path}.{set}"), &format!("{path}.{unset}")],
+                    format!("is set without {unset}"),
+                    "set both or neither: a certificate is shown with the key that proves it",
+                );
             }
         }
     }

@@ -95,6 +95,20 @@ impl<T: Text> Setting for T {
     }
 }
 
+impl Setting for bool {
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
+
+    fn read(value: &DeValue<'_>) -> Result<Self, Mismatch> {
+        value.as_bool().ok_or_else(|| unexpected("true or false", value))
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Setting for u32 {
     fn schema() -> Value {
         json!({ "type": "integer" })

@@ -1,5 +1,6 @@
 //! The product itself, as a process of its own, run from a configuration file that can be read.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,10 @@ pub struct Setup {
     pub store: String,
     /// More lines for the table of each endpoint.
     pub endpoint: String,
+    /// More lines for the table of one endpoint, by its name.
+    pub of_endpoint: BTreeMap<String, String>,
+    /// More lines before the store: tables of the whole process.
+    pub process: String,
     /// Whether this sidecar is the only way in.
     pub sole_writer: bool,
     /// Environment variables for the process.
@@ -47,6 +52,8 @@ impl Setup {
             endpoints: servers.iter().map(endpoint).collect(),
             store: String::new(),
             endpoint: String::new(),
+            of_endpoint: BTreeMap::new(),
+            process: String::new(),
             sole_writer: true,
             environment: Vec::new(),
         }
@@ -57,9 +64,10 @@ impl Setup {
     pub fn config(&self, port: u16) -> String {
         let writers = if self.sole_writer { "this-sidecar" } else { "others" };
         let mut text = format!(
-            "state_dir = {:?}\n\n[[store]]\nname = \"{STORE}\"\nprotocol = \"redis\"\n\
+            "state_dir = {:?}\n{}\n[[store]]\nname = \"{STORE}\"\nprotocol = \"redis\"\n\
              listen = [\"127.0.0.1:{port}\"]\nwriters = \"{writers}\"\n{}",
             self.dir.join("state"),
+            self.process,
             self.store
         );
         for (number, (name, url, region)) in self.endpoints.iter().enumerate() {
@@ -67,8 +75,9 @@ impl Setup {
             // Writing to a string can't fail.
             write!(
                 text,
-                "\n[[store.endpoint]]\nname = \"{name}\"\nurl = \"{url}\"\nrole = \"{role}\"\nregion = \"{region}\"\n{}",
-                self.endpoint
+                "\n[[store.endpoint]]\nname = \"{name}\"\nurl = \"{url}\"\nrole = \"{role}\"\nregion = \"{region}\"\n{}{}",
+                self.endpoint,
+                self.of_endpoint.get(name).map_or("", String::as_str)
             )
             .ok();
         }

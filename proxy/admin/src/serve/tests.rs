@@ -12,12 +12,17 @@ use hyper::body::Bytes;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use foretoken_transport::{ClientTls, Clients, Connector, Identity};
+
 use super::*;
 use crate::SwitchoverError;
-use crate::model::{Check, Readiness, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest};
+use crate::model::{
+    Check, GateNews, Readiness, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest,
+};
 
 /// One store, `cart`. A switchover to `b` is done, to `broken` refused, to `nobody` unknown, to `slow` never ends.
 #[derive(Default)]
@@ -72,6 +77,17 @@ impl Stores for Fake {
         })
     }
 
+    async fn gate_news(&self, store: &StoreId, known: Option<Epoch>, wait: Duration) -> Option<GateNews> {
+        let ttl_ms = u64::try_from(wait.as_millis()).unwrap();
+        (store.as_str() == "cart").then(|| GateNews {
+            store: store.clone(),
+            epoch: known.unwrap_or_default(),
+            primary: None,
+            ttl_ms,
+            keys: Vec::new(),
+        })
+    }
+
     fn ready(&self) -> Readiness {
         let ready = self.ready.load(Ordering::SeqCst);
         let reasons = if ready { Vec::new() } else { vec!["store \"cart\": no primary is known".into()] };
@@ -95,13 +111,17 @@ struct House {
 }
 
 async fn open(admin_open: bool) -> House {
+    open_with(admin_open, None).await
+}
+
+async fn open_with(admin_open: bool, tls: Option<ServerTls>) -> House {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("admin.sock");
     let path = dir.path().join("admin.secret");
     let secret = Secret::load_or_create(&path).unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
-    let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp) };
+    let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp), tls };
     let stores = Arc::new(Fake::default());
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
@@ -351,4 +371,61 @@ async fn what_is_under_way_at_the_end_is_answered() {
     house.stores.go_on.notify_one();
     assert_eq!(asked.await.unwrap().status, StatusCode::OK.as_u16());
     house.served.await.unwrap();
+}
+
+/// A CA in `dir`, and a certificate of it for `127.0.0.1` which serves both sides: `ca.pem`, `cert.pem`, `key.pem`.
+fn certificates(dir: &Path) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new([]).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).unwrap();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    for (name, text) in
+        [("ca.pem", ca_certificate.pem()), ("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem())]
+    {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_clients_ca_is_a_credential_and_none_is_no_obstacle_to_health() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let [ca, cert, key] = ["ca.pem", "cert.pem", "key.pem"].map(|name| dir.path().join(name));
+    let identity = Identity { cert_file: &cert, key_file: &key };
+    let tls = ServerTls::load_for(identity, Clients::Invited(&ca)).unwrap();
+    let house = open_with(false, Some(tls)).await;
+    let asks = async |identity: Option<Identity<'_>>, method: Method, path: &str, bearer: Option<&str>| {
+        let address = house.address.to_string().parse().unwrap();
+        let tls = ClientTls::load(Some(&ca), identity, None).unwrap();
+        let connector = Connector { tls: Some(tls), ..Connector::plain(address, HEAD_MAX) };
+        ask_over(connector.connect().await.unwrap(), method, path, bearer, Vec::new()).await
+    };
+    assert_eq!(asks(Some(identity), Method::POST, SWITCHOVER, None).await.status, 200);
+    assert_eq!(asks(None, Method::POST, SWITCHOVER, None).await.status, 401);
+    assert_eq!(asks(None, Method::POST, SWITCHOVER, Some(&house.secret)).await.status, 200);
+    assert_eq!(asks(None, Method::GET, "/live", None).await.status, 200);
+
+    // Who speaks in the clear is hung up on, and whoever says nothing holds no place for ever.
+    let mut plain = TcpStream::connect(house.address).await.unwrap();
+    plain.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut heard = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), plain.read_to_end(&mut heard)).await;
+    ended.expect("it is closed").ok();
+    assert!(!heard.starts_with(b"HTTP"), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_gate_asks_for_news_with_what_it_knows_and_how_long_it_waits() {
+    let house = open(false).await;
+    let ask = async |path: &str| over_tcp(&house, Method::GET, path, None, "").await;
+    let news = ask("/v1/gates/cart?epoch=7&wait=600").await.json();
+    assert_eq!((&news["epoch"], &news["ttl_ms"]), (&Value::from(7), &Value::from(600)), "{news}");
+    let news = ask("/v1/gates/cart?wait=99999999999").await.json();
+    assert_eq!(news["ttl_ms"], 10_000, "no question waits for ever");
+    assert_eq!(ask("/v1/gates/cart?epoch=x").await.status, 400);
+    assert_eq!(ask("/v1/gates/nobody").await.problem(), "urn:foretoken:unknown-store");
 }

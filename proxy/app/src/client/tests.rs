@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foretoken_admin::model::SwitchoverOutcome;
+use foretoken_admin::model::{GateNews, SwitchoverOutcome};
 use foretoken_admin::{Listeners, Params, Stores, SwitchoverError, serve};
 use foretoken_types::Epoch;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -50,6 +50,10 @@ impl Stores for Fake {
         }
     }
 
+    async fn gate_news(&self, _: &StoreId, _: Option<Epoch>, _: Duration) -> Option<GateNews> {
+        None
+    }
+
     fn ready(&self) -> Readiness {
         Readiness { started: true, live: true, ready: false, reasons: vec!["no primary".into()] }
     }
@@ -63,7 +67,7 @@ async fn open(dir: &Path) -> (Client, Client, PathBuf) {
     let secret = dir.join("admin.secret");
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = tcp.local_addr().unwrap().port();
-    let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp) };
+    let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp), tls: None };
     let params = Params { secret: Some(Secret::load_or_create(&secret).unwrap()), open: false };
     let handle = PrometheusBuilder::new().build_recorder().handle();
     tokio::spawn(serve(listeners, params, Arc::new(Fake), handle, std::future::pending()));

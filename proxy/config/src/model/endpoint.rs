@@ -23,6 +23,11 @@ section! {
         /// host:port under which the *other servers* reach it, for their replication. Unset: that of url.
         /// Needed when url is a Unix socket, a loopback address of one machine among several, or goes through a tunnel.
         fixed advertise: Option<Address> = optional("10.0.0.1:6379");
+        /// Whether a gate (`foretoken gate`) stands in front of it: then url is the gate's address, every connection begins with
+        /// a token, and `advertise` is the server's own address, because the servers' replication does not pass gates.
+        /// Wrongly true: the server refuses the token, and the store can't be used.
+        /// Default false: most servers are where nobody else gets to them.
+        fixed gate: bool = default(false);
         /// URL of a node_exporter on its machine, for CPU, memory and disk of the host.
         /// Unset: read from /proc when the server is local, unknown otherwise.
         fixed node_exporter: Option<HttpUrl> = optional("http://10.0.0.1:9100/metrics");

@@ -80,6 +80,22 @@ section! {
         /// characters, mode 0600. It is made, with a random secret, when it is missing.
         /// When it is unset, orders over TCP are refused.
         fixed bearer_file: Option<PathBuf> = optional("admin.secret");
+        /// TLS on `listen`. Without this table, callers over TCP talk in the clear.
+        fixed tls: Option<AdminTls> = optional_table;
+    }
+}
+
+section! {
+    /// TLS on the admin listener. Without this table, callers over TCP talk in the clear.
+    AdminTls {
+        /// PEM file of the certificate that callers see, followed by those between it and its CA. Read at the start.
+        fixed cert_file: PathBuf = required("admin.pem");
+        /// PEM file of its private key, not encrypted. Nobody but its owner and group may read it.
+        fixed key_file: PathBuf = required("admin.key");
+        /// PEM file of CAs. A caller who shows a certificate of one of them may read and change things without the bearer
+        /// secret, and its tokens are bound to that certificate. Who shows none needs the secret as before.
+        /// When it is unset, no certificate is asked for.
+        fixed client_ca_file: Option<PathBuf> = optional("callers-ca.pem");
     }
 }
 

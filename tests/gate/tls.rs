@@ -1,0 +1,102 @@
+//! Over mTLS on every way: sidecar to gate, and gate to the sidecar's API.
+
+use std::path::Path;
+use std::time::Duration;
+
+use foretoken_app::client::model::SwitchoverOutcome;
+use foretoken_app::client::{Address, StoreId};
+use foretoken_demo::servers::{Server, free_port};
+use foretoken_demo::sidecar::{STORE, Setup, Sidecar};
+use foretoken_transport::{ClientTls, Connector, Identity};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{Gate, LONG, gated, program};
+
+/// A CA in `dir` (`ca.pem`), and a certificate with its key for each of `names`.
+fn certificates(dir: &Path, names: &[&str]) {
+    let ca_key = rcgen::KeyPair::generate().expect("a key");
+    let mut ca = rcgen::CertificateParams::new([]).expect("no names");
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).expect("signs itself");
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let write =
+        |name: String, text: String| std::fs::write(dir.join(name), text).expect("a directory of ours");
+    write("ca.pem".to_owned(), ca_certificate.pem());
+    for name in names {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("names");
+        write(format!("{name}.pem"), params.signed_by(&key, &issuer).expect("signs").pem());
+        write(format!("{name}.key"), key.serialize_pem());
+    }
+}
+
+/// `cert_file`, `key_file` and a file of CAs under the name `ca`.
+fn table(dir: &Path, name: &str, ca: &str) -> String {
+    let path = |file: String| dir.join(file).display().to_string();
+    format!(
+        "cert_file = {:?}\nkey_file = {:?}\n{ca} = {:?}\n",
+        path(format!("{name}.pem")),
+        path(format!("{name}.key")),
+        path("ca.pem".to_owned())
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_mtls_a_switchover_passes_and_a_stranger_does_not() {
+    let dir = TempDir::new().expect("a directory");
+    certificates(dir.path(), &["sidecar", "gate", "stranger"]);
+    let servers: Vec<Server> =
+        ["a", "b"].map(|name| Server::start(dir.path(), name, "here").expect("redis-server")).into();
+    let admin = free_port().expect("a port");
+    let more = format!(
+        "[sidecar.tls]\n{}[tls]\n{}",
+        table(dir.path(), "gate", "ca_file"),
+        table(dir.path(), "gate", "client_ca_file")
+    );
+    let gate = |server: &Server| {
+        Gate::start_with(dir.path(), &server.name, &server.url(), &format!("127.0.0.1:{admin}"), &more)
+    };
+    let gates: Vec<Gate> = servers.iter().map(gate).collect();
+    let mut setup = Setup::new(dir.path(), &servers);
+    setup.process = format!(
+        "[admin]\nlisten = \"127.0.0.1:{admin}\"\n[admin.tls]\n{}",
+        table(dir.path(), "sidecar", "client_ca_file")
+    );
+    for (endpoint, gate) in setup.endpoints.iter_mut().zip(&gates) {
+        endpoint.1 = format!("rediss://{}", gate.address);
+    }
+    let tls = format!("[store.endpoint.tls]\n{}", table(dir.path(), "sidecar", "ca_file"));
+    setup.of_endpoint = gated(&servers, &tls);
+    let mut sidecar = Sidecar::start(program(), &setup).expect("starts");
+    if let Err(error) = sidecar.wait_whole(LONG).await {
+        panic!("{error}\n{}", std::fs::read_to_string(sidecar.log()).unwrap_or_default());
+    }
+
+    let client = redis::Client::open(sidecar.url()).expect("a URL");
+    let mut client = client.get_connection().expect("it serves");
+    redis::cmd("SET").arg("k").arg(1).query::<()>(&mut client).expect("it passes");
+    let request = foretoken_app::client::model::SwitchoverRequest { to: None, dry_run: false };
+    let report = sidecar.client().switchover(&StoreId::from(STORE), &request).await.expect("is answered");
+    assert_eq!(report.outcome, SwitchoverOutcome::Done, "{report:?}");
+    let value: u64 = redis::cmd("INCR").arg("k").query(&mut client).expect("it passes the other gate");
+    assert_eq!(value, 2);
+
+    // A certificate of the same CA opens the connection, and no token comes with it.
+    let [cert, key, ca] = ["stranger.pem", "stranger.key", "ca.pem"].map(|name| dir.path().join(name));
+    let identity = Identity { cert_file: &cert, key_file: &key };
+    let address: Address = gates[1].address.to_string().parse().expect("an address");
+    let says_to = async |identity: Option<Identity<'_>>| {
+        let tls = ClientTls::load(Some(&ca), identity, None).expect("files of ours");
+        let connector = Connector { tls: Some(tls), ..Connector::plain(address.clone(), LONG) };
+        let mut stream = connector.connect().await.ok()?;
+        stream.write_all(b"*1\r\n$4\r\nPING\r\n").await.ok()?;
+        stream.flush().await.ok()?;
+        let mut said = String::new();
+        tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut said)).await.ok()?.ok()?;
+        Some(said)
+    };
+    let said = says_to(Some(identity)).await.expect("is answered");
+    assert!(said.starts_with("-NOAUTH foretoken gate"), "{said}");
+    assert_eq!(says_to(None).await, None, "without a certificate there is not even an answer");
+}
