@@ -1,6 +1,8 @@
 //! Sessions share upstream connections without seeing each other.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::data_path::DataPath;
 use crate::support::servers::RedisServer;

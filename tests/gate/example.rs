@@ -35,10 +35,10 @@ fn the_example_starts() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("it was built");
-    let deadline = std::time::Instant::now() + crate::support::LONG;
+    let deadline = tokio::time::Instant::now() + crate::support::LONG;
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         let ended = child.try_wait().expect("a child of ours");
-        assert!(ended.is_none() && std::time::Instant::now() < deadline, "it does not listen: {ended:?}");
+        assert!(ended.is_none() && tokio::time::Instant::now() < deadline, "it does not listen: {ended:?}");
         std::thread::yield_now();
     }
     child.kill().expect("a child of ours");

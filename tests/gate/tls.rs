@@ -7,11 +7,13 @@ use foretoken_app::client::model::SwitchoverOutcome;
 use foretoken_app::client::{Address, StoreId};
 use foretoken_demo::servers::{Server, free_port};
 use foretoken_demo::sidecar::{STORE, Setup, Sidecar};
+use foretoken_token::Fingerprint;
 use foretoken_transport::{ClientTls, Connector, Identity};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{Gate, LONG, gated, program};
+use crate::tokens::{Stage, frame};
 
 /// A CA in `dir` (`ca.pem`), and a certificate with its key for each of `names`.
 fn certificates(dir: &Path, names: &[&str]) {
@@ -33,7 +35,16 @@ fn certificates(dir: &Path, names: &[&str]) {
 
 /// `cert_file`, `key_file` and a file of CAs under the name `ca`.
 fn table(dir: &Path, name: &str, ca: &str) -> String {
-    let path = |file: String| dir.join(file).display().to_string();
+    table_at(&dir.display().to_string(), name, ca)
+}
+
+/// The same with paths that count from the directory of the configuration.
+fn table_of(name: &str, ca: &str) -> String {
+    table_at(".", name, ca)
+}
+
+fn table_at(dir: &str, name: &str, ca: &str) -> String {
+    let path = |file: String| format!("{dir}/{file}");
     format!(
         "cert_file = {:?}\nkey_file = {:?}\n{ca} = {:?}\n",
         path(format!("{name}.pem")),
@@ -99,4 +110,38 @@ async fn with_mtls_a_switchover_passes_and_a_stranger_does_not() {
     let said = says_to(Some(identity)).await.expect("is answered");
     assert!(said.starts_with("-NOAUTH foretoken gate"), "{said}");
     assert_eq!(says_to(None).await, None, "without a certificate there is not even an answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_mtls_a_token_is_good_for_its_holder_and_for_one_connection() {
+    let dir = TempDir::new().expect("a directory");
+    certificates(dir.path(), &["gate", "holder", "stranger"]);
+    let stage = Stage::in_dir(dir, &format!("[tls]\n{}", table_of("gate", "client_ca_file"))).await;
+    let path = |name: &str| stage.dir.path().join(name);
+    let (ca, address) =
+        (path("ca.pem"), stage.gate.address.to_string().parse::<Address>().expect("an address"));
+    let present = async |name: &str, token: &[u8]| {
+        let (cert, key) = (path(&format!("{name}.pem")), path(&format!("{name}.key")));
+        let tls = ClientTls::load(Some(&ca), Some(Identity { cert_file: &cert, key_file: &key }), None);
+        let tls = Some(tls.expect("files of ours"));
+        let connector = Connector { tls, ..Connector::plain(address.clone(), LONG) };
+        let mut stream = connector.connect().await.expect("a certificate of the CA");
+        stream.write_all(&frame(token)).await.expect("it reads");
+        stream.flush().await.expect("it reads");
+        let mut said = vec![0; 5];
+        stream.read_exact(&mut said).await.expect("it answers");
+        if said != b"+OK\r\n" {
+            stream.read_to_end(&mut said).await.ok();
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let (cert, key) = (path("holder.pem"), path("holder.key"));
+    let holder = Identity { cert_file: &cert, key_file: &key }.certificate().expect("a file of ours");
+    let token = stage.sealed(|claims| claims.holder = Some(Fingerprint::of(&holder)));
+    let stolen = present("stranger", &token).await;
+    assert!(stolen.starts_with("-WRONGPASS") && stolen.contains("bound to another certificate"), "{stolen}");
+    assert_eq!(present("holder", &token).await, "+OK\r\n");
+    let again = present("holder", &token).await;
+    assert!(again.starts_with("-WRONGPASS") && again.contains("it was presented before"), "{again}");
+    assert_eq!(stage.gate.counter("foretoken_gate_refused_total", "replayed").await, 1);
 }

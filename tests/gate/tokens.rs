@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::support::{Gate, LONG, rest, until};
 
 fn now() -> UnixMillis {
+    #[expect(clippy::disallowed_methods, reason = "the gate checks tokens by the wall clock")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     UnixMillis(u64::try_from(since.as_millis()).expect("in this era"))
 }
@@ -43,7 +44,7 @@ fn sidecar(said: Arc<Mutex<Said>>) -> String {
                         known = query.split('&').next().and_then(|epoch| epoch.parse::<u64>().ok());
                     }
                     if line == "\r\n" {
-                        let asked = std::time::Instant::now();
+                        let asked = tokio::time::Instant::now();
                         while asked.elapsed() < Duration::from_millis(500)
                             && Some(said.lock().expect("not poisoned").epoch) == known
                         {
@@ -67,12 +68,13 @@ fn sidecar(said: Arc<Mutex<Said>>) -> String {
     address
 }
 
-struct Stage {
-    gate: Gate,
+/// A gate in front of a server, and the keys that it believes.
+pub(crate) struct Stage {
+    pub(crate) gate: Gate,
     ring: Keyring,
     said: Arc<Mutex<Said>>,
     server: Server,
-    _dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 impl Stage {
@@ -81,7 +83,11 @@ impl Stage {
     }
 
     async fn new_with(more: &str) -> Self {
-        let dir = TempDir::new().expect("a directory");
+        Self::in_dir(TempDir::new().expect("a directory"), more).await
+    }
+
+    /// With files of its own in `dir`, and more lines for the gate.
+    pub(crate) async fn in_dir(dir: TempDir, more: &str) -> Self {
         let server = Server::start(dir.path(), "a", "here").expect("redis-server is installed");
         let mut ring = Keyring::new(Rotation::default());
         ring.ensure(now()).expect("randomness");
@@ -90,7 +96,7 @@ impl Stage {
         let api = sidecar(Arc::clone(&said));
         let gate = Gate::start_with(dir.path(), "a", &server.url(), &api, more);
         gate.wait(true).await;
-        Self { gate, ring, said, server, _dir: dir }
+        Self { gate, ring, said, server, dir }
     }
 
     fn connect(&self) -> TcpStream {
@@ -102,6 +108,14 @@ impl Stage {
     /// A token that is good on `stream`, but for `change`.
     fn token(&self, stream: &TcpStream, change: impl FnOnce(&mut Claims)) -> Vec<u8> {
         let ends = (stream.local_addr().expect("connected"), stream.peer_addr().expect("connected"));
+        self.sealed(|claims| {
+            claims.holder = Some(Fingerprint::of(format!("tcp {} {}", ends.0, ends.1).as_bytes()));
+            change(claims);
+        })
+    }
+
+    /// A token without a holder, but for `change`, which has to name one.
+    pub(crate) fn sealed(&self, change: impl FnOnce(&mut Claims)) -> Vec<u8> {
         let issued = now();
         let mut claims = Claims {
             id: TokenId(rand::random()),
@@ -116,7 +130,7 @@ impl Stage {
             issued_at: issued,
             not_before: issued,
             expires_at: issued.after(Duration::from_secs(20)),
-            holder: Some(Fingerprint::of(format!("tcp {} {}", ends.0, ends.1).as_bytes())),
+            holder: None,
         };
         change(&mut claims);
         compact::seal(&claims, self.ring.signing(Form::Compact, issued).expect("a key"))
@@ -132,7 +146,7 @@ impl Stage {
     }
 }
 
-fn frame(token: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(token: &[u8]) -> Vec<u8> {
     [format!("*3\r\n$4\r\nAUTH\r\n$8\r\nft-token\r\n${}\r\n", token.len()).as_bytes(), token, b"\r\n"]
         .concat()
 }

@@ -11,7 +11,7 @@ mod judge;
 mod word;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -121,6 +121,7 @@ async fn serve(config: Gate) -> Result<(), Error> {
         tls,
         present: limits.present,
         metrics: metrics.clone(),
+        told: AtomicU64::new(0),
     });
 
     let (stop, stopped) = watch::channel(false);

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::ready;
 use std::time::Duration;
 
 use foretoken_protocol_redis::gate::{self as words, FIRST_FRAME_MAX, First};
 use foretoken_token::Fingerprint;
 use foretoken_transport::{Accepted, Connector, ServerTls, Stream};
-use foretoken_types::{Clock, Epoch};
+use foretoken_types::{BootInstant, Clock, Epoch};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -24,6 +25,8 @@ use crate::passes;
 const PIECE: usize = 32 * 1024;
 /// How long a token of an epoch or a key that was not heard of yet waits for the sidecar's next word, which is on its way.
 const AHEAD: Duration = Duration::from_secs(1);
+/// One refusal a second is a line for the operator; the counter has them all. A crowd at the door must not fill the disk.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long somebody who was refused may take to read why.
 const LINGER: Duration = Duration::from_millis(200);
 
@@ -36,6 +39,8 @@ pub(super) struct Door {
     pub(super) tls: Option<ServerTls>,
     pub(super) present: Duration,
     pub(super) metrics: GateMetrics,
+    /// When a refusal was last told, in nanoseconds of the clock.
+    pub(super) told: AtomicU64,
 }
 
 /// Why a connection is not let in, as label and as words.
@@ -63,7 +68,9 @@ impl Door {
             Ok(Err(turned)) => {
                 self.metrics.refused(turned.reason);
                 let said = String::from_utf8_lossy(&turned.words);
-                tracing::warn!(%peer, reason = turned.reason, said = said.trim_end(), "refused");
+                if self.tells() {
+                    tracing::warn!(%peer, reason = turned.reason, said = said.trim_end(), "refused");
+                }
                 linger(stream, &turned.words).await;
                 return;
             }
@@ -92,6 +99,15 @@ impl Door {
             Ok(Err(error)) => tracing::debug!(%peer, error = %error, "connection ended"),
             Ok(Ok(())) => {}
         }
+    }
+
+    /// Whether it is time to tell a refusal.
+    fn tells(&self) -> bool {
+        let now = self.clock.now();
+        let told = self.told.load(Ordering::Relaxed);
+        let due = told == 0 || now.since(BootInstant::from_nanos(told)) >= TELL_EVERY;
+        // Of several at once one tells.
+        due && self.told.compare_exchange(told, now.as_nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Reads the token and judges it. Gives the epoch, and what came behind the token.

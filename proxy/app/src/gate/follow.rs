@@ -44,32 +44,34 @@ pub(super) struct Follower {
 impl Follower {
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
-        let mut silent = false;
+        let mut told = false;
         loop {
-            let mut heard = false;
-            let Err(error) = self.converse(&mut heard).await;
-            if heard || !silent {
+            let Err(error) = self.converse(&mut told).await;
+            // A sidecar closes old connections now and then: that is news only when the word runs out meanwhile.
+            if !told && !self.word.borrow().counts(self.clock.now()) {
                 tracing::warn!(sidecar = %self.api.address, error = %story(&*error), "the sidecar is not heard");
+                told = true;
             }
-            silent = !heard;
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// Asks over one connection for as long as that goes well.
-    async fn converse(&self, heard: &mut bool) -> Result<std::convert::Infallible, Failure> {
+    async fn converse(&self, told: &mut bool) -> Result<std::convert::Infallible, Failure> {
+        let mut heard = false;
         let stream = self.api.connect().await?;
         let (mut sender, connection) =
             http1::handshake::<_, Empty<Bytes>>(TokioIo::<Stream>::new(stream)).await?;
         let asking = async {
             loop {
                 let asked = self.clock.now();
-                let news = self.ask(&mut sender, *heard).await?;
+                let news = self.ask(&mut sender, heard).await?;
                 let moved = self.take(&news, asked)?;
-                if !*heard {
+                if std::mem::take(told) {
                     tracing::info!(sidecar = %self.api.address, epoch = %news.epoch, "the sidecar is heard");
-                    *heard = true;
-                } else if !moved && self.clock.now().since(asked) < PAUSE {
+                }
+                let first = !std::mem::replace(&mut heard, true);
+                if !first && !moved && self.clock.now().since(asked) < PAUSE {
                     // It answers at once with what is known: it is ending. Don't hurry it.
                     tokio::time::sleep(PAUSE).await;
                 }
