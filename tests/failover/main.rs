@@ -2,6 +2,7 @@
 
 mod crash;
 mod durable;
+mod exhaustion;
 mod freeze;
 mod life;
 mod planned;

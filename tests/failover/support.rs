@@ -1,6 +1,7 @@
 //! Servers, the sidecar as a process, and clients with a history.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foretoken_app::client::StoreId;
@@ -40,7 +41,11 @@ impl Store {
     }
 
     pub(crate) async fn start_with(count: usize, change: impl FnOnce(&mut Setup)) -> Self {
-        let dir = TempDir::new().expect("a directory");
+        Self::start_in(TempDir::new().expect("a directory"), count, change).await
+    }
+
+    /// In a directory that may hold those of the servers.
+    pub(crate) async fn start_in(dir: TempDir, count: usize, change: impl FnOnce(&mut Setup)) -> Self {
         let servers = servers(dir.path(), count);
         let mut setup = Setup::new(dir.path(), &servers);
         change(&mut setup);
@@ -186,5 +191,40 @@ impl Seen {
     pub(crate) fn unix_ms(&self, at: Duration) -> u64 {
         let since = self.began.duration_since(UNIX_EPOCH).expect("after 1970") + at;
         u64::try_from(since.as_millis()).expect("in this era")
+    }
+}
+
+/// A small file system in memory, gone with the value.
+pub(crate) struct Disk(TempDir);
+
+impl Disk {
+    /// `None`, with the reason printed, where mounting is not allowed.
+    pub(crate) fn mount(mib: u32) -> Option<Self> {
+        let dir = TempDir::new().expect("a directory");
+        let size = format!("size={mib}m");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(dir)),
+            Ok(output) => {
+                eprintln!("SKIPPED: mounting is not allowed: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+            Err(error) => {
+                eprintln!("SKIPPED: there is no mount: {error}");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a server of ours may still be about to end.
+        Command::new("umount").arg("-l").arg(self.path()).status().ok();
     }
 }

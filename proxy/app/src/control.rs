@@ -26,6 +26,7 @@ mod record;
 mod signal;
 mod status;
 mod watch_endpoint;
+mod watch_host;
 
 pub(crate) use foresee::ForesightParams;
 pub(crate) use watch_endpoint::HostSource;

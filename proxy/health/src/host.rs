@@ -3,12 +3,18 @@
 //! Every parser takes what it understands and leaves the rest: a line that is no figure is no error, so that a newer kernel or
 //! exporter never breaks an older sidecar.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
+
+use crate::process::Quota;
 
 /// Lines of a page that are looked at, at most: a page of node_exporter has about a thousand.
-const LINES_MOST: usize = 100_000;
+pub(crate) const LINES_MOST: usize = 100_000;
 
-/// Figures of one machine; `None` where they are not known.
+/// Figures of the machine under one endpoint, as that endpoint uses it; `None` where they are not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct HostFigures {
     /// Memory that programs could still get, in bytes.
@@ -23,21 +29,44 @@ pub struct HostFigures {
     pub io_pressure_percent: Option<f64>,
     /// Room on the fullest writable disk, in bytes.
     pub disk_available_bytes: Option<u64>,
+    /// The disk that the store writes to.
+    pub disk: Option<Disk>,
+    /// The limit on the store's CPU, when there is one.
+    pub cpu_quota: Option<Quota>,
+    /// Time for which the store's process was ready to run and did not. Only grows.
+    pub cpu_waited: Option<Duration>,
+    /// Time for which the store's process was stopped by a signal, since it is watched; by samples. Only grows.
+    pub cpu_stopped: Option<Duration>,
+    /// Which machine: endpoints that name the same one share its memory.
+    pub machine: Option<u64>,
 }
 
-impl HostFigures {
-    /// These figures, and where they know nothing those of `other`.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            memory_available_bytes: self.memory_available_bytes.or(other.memory_available_bytes),
-            memory_total_bytes: self.memory_total_bytes.or(other.memory_total_bytes),
-            load1: self.load1.or(other.load1),
-            memory_pressure_percent: self.memory_pressure_percent.or(other.memory_pressure_percent),
-            io_pressure_percent: self.io_pressure_percent.or(other.io_pressure_percent),
-            disk_available_bytes: self.disk_available_bytes.or(other.disk_available_bytes),
-        }
-    }
+/// A file system, and how full it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// In use, in bytes.
+    pub used_bytes: u64,
+    /// What it holds at most: in use, and what programs could still get.
+    pub size_bytes: u64,
+    /// Which one: whoever names the same one shares its room.
+    pub device: u64,
+}
+
+/// A name for something that the page at `url` tells of, unlike those of this machine.
+#[must_use]
+pub fn elsewhere(url: &str, what: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (url, what).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The file system that `directory` is on. Blocks for as long as the file system takes, which may be long over a network.
+#[must_use]
+pub fn disk(directory: &Path) -> Option<Disk> {
+    let (room, about) = (rustix::fs::statvfs(directory).ok()?, std::fs::metadata(directory).ok()?);
+    let used = room.f_blocks.checked_sub(room.f_bfree)?.checked_mul(room.f_frsize)?;
+    let size = used.checked_add(room.f_bavail.checked_mul(room.f_frsize)?)?;
+    Some(Disk { used_bytes: used, size_bytes: size, device: about.dev() })
 }
 
 /// The figures of this machine, from the proc file system at `root` (`/proc`). Files that are not there leave figures
@@ -105,6 +134,28 @@ pub fn parse_node_exporter(text: &str) -> HostFigures {
     figures
 }
 
+/// The file system that `directory` is on, from the page of the node_exporter at `url`: the one with the longest mount point
+/// above it.
+#[must_use]
+pub fn disk_of_exporter(text: &str, url: &str, directory: &Path) -> Option<Disk> {
+    let mut found: HashMap<&str, [Option<u64>; 3]> = HashMap::new();
+    for line in text.lines().take(LINES_MOST) {
+        let Some((name, labels, value)) = sample(line) else { continue };
+        let place = match name {
+            "node_filesystem_size_bytes" => 0,
+            "node_filesystem_free_bytes" => 1,
+            "node_filesystem_avail_bytes" => 2,
+            _ => continue,
+        };
+        if let Some(at) = label(labels, "mountpoint").filter(|at| directory.starts_with(at)) {
+            found.entry(at).or_default()[place] = bytes(value);
+        }
+    }
+    let (at, [size, free, available]) = found.into_iter().max_by_key(|(at, _)| at.len())?;
+    let used = size?.checked_sub(free.or(available)?)?;
+    Some(Disk { used_bytes: used, size_bytes: used.checked_add(available?)?, device: elsewhere(url, at) })
+}
+
 /// Name, text between the braces, and value of one line.
 fn sample(line: &str) -> Option<(&str, &str, f64)> {
     let line = line.trim();
@@ -137,12 +188,14 @@ fn bytes(value: f64) -> Option<u64> {
 fn holds_data(labels: &str) -> bool {
     const NOT_DISKS: [&str; 7] =
         ["tmpfs", "ramfs", "devtmpfs", "squashfs", "iso9660", "rootfs", "fuse.lxcfs"];
-    let label = |name: &str| {
-        let start = labels.find(&format!("{name}=\""))? + name.len() + 2;
-        labels.get(start..)?.split('"').next()
-    };
-    !label("fstype").is_some_and(|kind| NOT_DISKS.contains(&kind))
-        && !label("mountpoint").is_some_and(|at| at.starts_with("/boot") || at.starts_with("/run"))
+    !label(labels, "fstype").is_some_and(|kind| NOT_DISKS.contains(&kind))
+        && !label(labels, "mountpoint").is_some_and(|at| at.starts_with("/boot") || at.starts_with("/run"))
+}
+
+/// The value of one label. A quote in it ends it, which no name of a file system holds.
+fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+    let start = labels.find(&format!("{name}=\""))? + name.len() + 2;
+    labels.get(start..)?.split('"').next()
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! [`Window`] folds what live traffic met in the last ten seconds into [`Figures`]; [`Detector`] weighs live traffic, probes
 //! and what the mirrors say of their link into a [`Verdict`]; [`HostFigures`] reads the machine. Everything is a function of
-//! values: an instant is a parameter, and nothing here has a socket, a file or a clock, save [`host::local`], which reads
-//! `/proc`.
+//! values: an instant is a parameter, and nothing here has a socket, a file or a clock, save [`host::local`], [`host::disk`]
+//! and [`Process`], which look at this machine.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,10 +28,12 @@ mod evidence;
 pub mod host;
 mod metrics;
 mod phi;
+pub mod process;
 mod window;
 
 pub use detector::{DetectParams, Detector, Verdict};
 pub use evidence::Evidence;
-pub use host::HostFigures;
+pub use host::{Disk, HostFigures};
 pub use metrics::{EndpointMetrics, describe};
+pub use process::{Process, Quota};
 pub use window::{Figures, Window};

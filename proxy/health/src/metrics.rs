@@ -69,6 +69,26 @@ pub fn describe() {
             Unit::Bytes,
             "room on the fullest disk of the endpoint's machine; absent without node_exporter",
         ),
+        (
+            "foretoken_health_disk_used_bytes",
+            Unit::Bytes,
+            "used on the file system that the endpoint writes to; NaN when not known",
+        ),
+        (
+            "foretoken_health_disk_size_bytes",
+            Unit::Bytes,
+            "room for programs on the file system that the endpoint writes to, used or not; NaN when not known",
+        ),
+        (
+            "foretoken_health_cpu_ratio",
+            Unit::Count,
+            "CPU that the endpoint used of what it may use, over the last step; NaN when not known",
+        ),
+        (
+            "foretoken_health_cpu_throttled_ratio",
+            Unit::Count,
+            "share of the last step in which the endpoint was kept from running; NaN when not known",
+        ),
     ];
     for (name, unit, help) in gauges {
         describe_gauge!(name, unit, help);
@@ -91,6 +111,10 @@ pub struct EndpointMetrics {
     grey_ratio: Gauge,
     unanswered: Gauge,
     probe: Gauge,
+    disk_used: Gauge,
+    disk_size: Gauge,
+    cpu: Gauge,
+    cpu_throttled: Gauge,
     probes: Counter,
     probe_failures: Vec<(Failure, Counter)>,
     store: StoreId,
@@ -134,6 +158,11 @@ impl EndpointMetrics {
         };
         let verdict = metrics::gauge!("foretoken_health_verdict", &labels);
         verdict.set(f64::NAN);
+        let unknown = |name: &'static str| {
+            let gauge = metrics::gauge!(name, &labels);
+            gauge.set(f64::NAN);
+            gauge
+        };
         Self {
             verdict,
             rate: metrics::gauge!("foretoken_health_answers_per_second", &labels),
@@ -143,6 +172,10 @@ impl EndpointMetrics {
             grey_ratio: metrics::gauge!("foretoken_health_grey_ratio", &labels),
             unanswered: metrics::gauge!("foretoken_health_unanswered_seconds", &labels),
             probe: metrics::gauge!("foretoken_health_probe_seconds", &labels),
+            disk_used: unknown("foretoken_health_disk_used_bytes"),
+            disk_size: unknown("foretoken_health_disk_size_bytes"),
+            cpu: unknown("foretoken_health_cpu_ratio"),
+            cpu_throttled: unknown("foretoken_health_cpu_throttled_ratio"),
             probes: metrics::counter!("foretoken_health_probes_total", &labels),
             probe_failures: Failure::ALL.into_iter().map(failures).collect(),
             store: store.clone(),
@@ -190,8 +223,16 @@ impl EndpointMetrics {
         );
     }
 
+    /// Exports the CPU of the last step: used, and kept from, each of what was possible.
+    pub fn cpu(&self, used: Option<f64>, throttled: Option<f64>) {
+        self.cpu.set(used.unwrap_or(f64::NAN));
+        self.cpu_throttled.set(throttled.unwrap_or(f64::NAN));
+    }
+
     /// Exports what is known of the store's machine.
     pub fn host(&self, figures: &HostFigures) {
+        self.disk_used.set(figures.disk.map_or(f64::NAN, |disk| float(disk.used_bytes)));
+        self.disk_size.set(figures.disk.map_or(f64::NAN, |disk| float(disk.size_bytes)));
         known!(self,
             "foretoken_health_host_memory_available_bytes": figures.memory_available_bytes.map(float),
             "foretoken_health_host_load1": figures.load1,

@@ -32,6 +32,7 @@ struct Slot {
     errors: [u64; ErrorClass::ALL.len()],
     connect_failures: u64,
     resets: u64,
+    timeouts: u64,
 }
 
 /// What a [`Window`] holds, folded.
@@ -51,6 +52,8 @@ pub struct Figures {
     pub connect_failures: u64,
     /// Connections lost with requests outstanding.
     pub resets: u64,
+    /// Requests that were given up without a reply.
+    pub timeouts: u64,
     /// The greatest number of requests outstanding that one data thread reported in the last moments.
     pub in_flight: u64,
     /// Age of the oldest request outstanding, as reported in the last moments.
@@ -86,6 +89,7 @@ impl Window {
             }
             slot.connect_failures = slot.connect_failures.saturating_add(sample.connect_failures);
             slot.resets = slot.resets.saturating_add(sample.resets);
+            slot.timeouts = slot.timeouts.saturating_add(sample.timeouts);
         }
         self.recent.push_back((now, sample.in_flight, sample.oldest_unanswered));
         if self.recent.len() > RECENT_MOST {
@@ -117,6 +121,7 @@ impl Window {
             }
             sum.connect_failures = sum.connect_failures.saturating_add(slot.connect_failures);
             sum.resets = sum.resets.saturating_add(slot.resets);
+            sum.timeouts = sum.timeouts.saturating_add(slot.timeouts);
         }
         // A window that has only begun covers less than its length, and the running slot counts as far as it has run.
         let oldest = number(now).saturating_sub(SLOTS as u64 - 1);
@@ -131,6 +136,7 @@ impl Window {
             error_ratio: sum.errors.map(|count| (count as f64 / all).min(1.0)),
             connect_failures: sum.connect_failures,
             resets: sum.resets,
+            timeouts: sum.timeouts,
             in_flight: self.recent.iter().map(|(_, in_flight, _)| *in_flight).max().unwrap_or(0),
             oldest_unanswered: self.recent.iter().filter_map(|(.., oldest)| *oldest).max(),
         }

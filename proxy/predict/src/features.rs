@@ -8,6 +8,10 @@ use foretoken_types::{Capacity, ErrorClass};
 
 use crate::contract::{FEATURES, Feature, MISSING, WINDOW};
 
+/// Share of its limit from which CPU counts as used up: a server that always wants more than its quota was measured at 0.998
+/// of it, because the end of a period is never met exactly.
+const CPU_FULL: f64 = 0.98;
+
 /// What was known of an endpoint in one step. Unknown values are NaN inside and `None` outside.
 #[derive(Clone, Debug)]
 pub struct Row([f32; FEATURES]);
@@ -23,6 +27,65 @@ pub struct Readings<'a> {
     pub before: Option<(&'a Capacity, Duration)>,
     /// The machine beneath it.
     pub host: Option<&'a HostFigures>,
+    /// What that was a step before, and how long ago.
+    pub host_before: Option<(&'a HostFigures, Duration)>,
+    /// How far mirrors are behind.
+    pub lag: Option<Duration>,
+}
+
+/// CPU in use and the limit that is nearer: of the thread that executes commands one core, of all threads the quota.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cores {
+    /// Cores in use.
+    pub used: f64,
+    /// Cores that may be used.
+    pub limit: f64,
+}
+
+impl Readings<'_> {
+    /// CPU used since the reading before. A quota that nobody knows of is not seen.
+    #[must_use]
+    pub fn cores(&self) -> Option<Cores> {
+        let (now, (before, ago)) = (self.capacity?, self.before?);
+        let cores = |of: fn(&Capacity) -> Option<Duration>| {
+            let used = of(now)?.checked_sub(of(before)?)?;
+            (!ago.is_zero()).then(|| used.as_secs_f64() / ago.as_secs_f64())
+        };
+        let all = cores(|capacity| capacity.cpu_time);
+        let one = cores(|capacity| capacity.cpu_time_commands).or(all).map(|used| Cores { used, limit: 1.0 });
+        let quota = self.host.and_then(|host| host.cpu_quota);
+        let quota = all.zip(quota).map(|(used, quota)| Cores { used, limit: quota.cores });
+        let nearest =
+            one.into_iter().chain(quota).max_by(|a, b| (a.used / a.limit).total_cmp(&(b.used / b.limit)))?;
+        let is_full = nearest.used >= CPU_FULL * nearest.limit;
+        Some(Cores { used: if is_full { nearest.used.max(nearest.limit) } else { nearest.used }, ..nearest })
+    }
+
+    /// Share of the time in which the store was kept from running: by its quota or by others that ran instead (where the one
+    /// may be counted with the other, so that the greater counts), and by a signal.
+    fn throttled(&self) -> Option<f64> {
+        let (now, (before, ago)) = (self.host?, self.host_before?);
+        let more = |of: fn(&HostFigures) -> Option<Duration>| of(now)?.checked_sub(of(before)?);
+        let same_group = |host: &HostFigures| host.cpu_quota.map(|quota| quota.group);
+        let quota = more(|host| host.cpu_quota?.throttled).filter(|_| same_group(now) == same_group(before));
+        let waited = more(|host| host.cpu_waited);
+        let held = quota.into_iter().chain(waited).max();
+        let stopped = more(|host| host.cpu_stopped);
+        if held.is_none() && stopped.is_none() {
+            return None;
+        }
+        let kept = held.unwrap_or_default() + stopped.unwrap_or_default();
+        (!ago.is_zero()).then(|| kept.as_secs_f64() / ago.as_secs_f64())
+    }
+
+    /// Writes to disk that wait, and those that had to since the reading before.
+    fn disk_pending(&self) -> Option<f64> {
+        let now = self.capacity?;
+        let delayed = self
+            .before
+            .and_then(|(before, _)| now.disk_delayed_total?.checked_sub(before.disk_delayed_total?));
+        float(now.disk_waiting.map(|waiting| waiting.saturating_add(delayed.unwrap_or(0))))
+    }
 }
 
 impl Default for Row {
@@ -41,6 +104,7 @@ impl Row {
         }
         if let Some(capacity) = readings.capacity {
             row.set(Feature::MemoryRatio, share(capacity.memory_used_bytes, capacity.memory_limit_bytes));
+            row.set(Feature::MemoryEvicts, capacity.memory_evicts.map(|evicts| f64::from(u8::from(evicts))));
             row.set(Feature::ConnectionsRatio, share(capacity.clients, capacity.clients_limit));
             if let Some((before, ago)) = readings.before {
                 row.set(Feature::EvictionRate, rate(before.evicted_total, capacity.evicted_total, ago));
@@ -52,7 +116,13 @@ impl Row {
             row.set(Feature::HostMemoryRatio, free.map(|free| 1.0 - free));
             row.set(Feature::MemoryPressureRatio, host.memory_pressure_percent.map(|p| p / 100.0));
             row.set(Feature::IoPressureRatio, host.io_pressure_percent.map(|p| p / 100.0));
+            let disk = host.disk.and_then(|disk| share(Some(disk.used_bytes), Some(disk.size_bytes)));
+            row.set(Feature::DiskRatio, disk);
         }
+        row.set(Feature::CpuRatio, readings.cores().map(|cores| cores.used / cores.limit));
+        row.set(Feature::CpuThrottledRatio, readings.throttled());
+        row.set(Feature::DiskPending, readings.disk_pending());
+        row.set(Feature::ReplicationLag, readings.lag.map(|lag| lag.as_secs_f64()));
         row
     }
 
@@ -64,6 +134,8 @@ impl Row {
         self.set(Feature::InFlight, float(Some(figures.in_flight)));
         let attempts = figures.answered.saturating_add(figures.connect_failures);
         self.set(Feature::ConnectFailureRatio, share(Some(figures.connect_failures), Some(attempts)));
+        let asked = figures.answered.saturating_add(figures.timeouts);
+        self.set(Feature::TimeoutRatio, share(Some(figures.timeouts), Some(asked)));
         let errors = ErrorClass::ALL
             .into_iter()
             .zip(figures.error_ratio)

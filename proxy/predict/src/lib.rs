@@ -36,7 +36,7 @@ mod threshold;
 
 pub use calibrate::Calibration;
 pub use contract::Feature;
-pub use features::{Readings, Row, Window};
+pub use features::{Cores, Readings, Row, Window};
 pub use headroom::{Resource, Standing, standings};
 pub use model::{BadModel, Model};
 pub use policy::{Action, Candidate, Decision, Params, Policy, Situation, Usage, Usages, Why, decide};

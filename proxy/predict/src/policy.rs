@@ -16,6 +16,10 @@ use crate::risk::{Cause, Cure, Subject};
 /// Causes that bring this share of the greatest one's risk count as much: a move must cure all of them.
 const SHARE_COUNTS: f32 = 0.5;
 
+/// Share of its limit from which a CPU counts as used up by whoever would come along: it stands a little below the limit for
+/// good when more is wanted than there is.
+const CPU_FULL: f64 = 0.9;
+
 /// How far we may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
@@ -75,7 +79,10 @@ pub struct Usage {
 
 /// What is known of the resources of one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usages([Option<Usage>; Resource::ALL.len()]);
+pub struct Usages {
+    known: [Option<Usage>; Resource::ALL.len()],
+    sources: [Option<u64>; Resource::ALL.len()],
+}
 
 /// A mirror that could become primary.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +140,8 @@ pub enum Why {
     CoolDown(Duration),
     /// No mirror could be promoted.
     NoMirror,
+    /// A mirror draws on the very same: one file system, one machine's memory, one quota.
+    Shared(EndpointId, Resource),
     /// Nothing is known of this resource at a mirror.
     Unseen(EndpointId, Resource),
     /// A mirror would run out of it as well.
@@ -161,6 +170,7 @@ impl Why {
             Self::ComesAlong(_) => "comes_along",
             Self::CoolDown(_) => "cool_down",
             Self::NoMirror => "no_mirror",
+            Self::Shared(..) => "shared",
             Self::Unseen(..) => "unseen",
             Self::RunsOut { .. } => "runs_out",
             Self::Lasts(..) => "lasts",
@@ -181,6 +191,9 @@ impl fmt::Display for Why {
                 write!(f, "the primary changed lately: no move on a risk for another {} s", left.as_secs())
             }
             Self::NoMirror => f.write_str("no mirror could be promoted"),
+            Self::Shared(mirror, resource) => {
+                write!(f, "mirror {mirror} draws on the very same {resource}")
+            }
             Self::Unseen(mirror, resource) => {
                 write!(f, "how much {resource} mirror {mirror} has left is not known")
             }
@@ -200,14 +213,26 @@ impl Usages {
     /// The same with what is known of one resource.
     #[must_use]
     pub const fn with(mut self, resource: Resource, usage: Usage) -> Self {
-        self.0[resource as usize] = Some(usage);
+        self.known[resource as usize] = Some(usage);
+        self
+    }
+
+    /// The same with where a resource comes from: endpoints with one source use it up together.
+    #[must_use]
+    pub const fn drawn_from(mut self, resource: Resource, source: Option<u64>) -> Self {
+        self.sources[resource as usize] = source;
         self
     }
 
     /// What is known of a resource.
     #[must_use]
     pub const fn get(&self, resource: Resource) -> Option<Usage> {
-        self.0[resource as usize]
+        self.known[resource as usize]
+    }
+
+    fn shares(&self, other: &Self, resource: Resource) -> bool {
+        let source = self.sources[resource as usize];
+        source.is_some() && source == other.sources[resource as usize]
     }
 }
 
@@ -270,8 +295,8 @@ fn best(situation: &Situation<'_>, causes: &[&Cause], params: &Params) -> Result
                     against = Some((steps, why));
                 }
             }
-            Err(unseen) => {
-                against.get_or_insert((-1.0, Why::Unseen(mirror.id.clone(), unseen)));
+            Err(why) => {
+                against.get_or_insert((-1.0, why));
             }
         }
     }
@@ -279,14 +304,21 @@ fn best(situation: &Situation<'_>, causes: &[&Cause], params: &Params) -> Result
 }
 
 /// Steps until a mirror would run out of the first thing under the primary's load. Of a resource that is a cause it must be
-/// known; of the others only what is known counts.
-fn lasts(own: &Usages, mirror: &Candidate, causes: &[&Cause]) -> Result<(f64, Resource), Resource> {
+/// known; of the others only what is known counts. What both draw from one source is no better there, and no worse.
+fn lasts(own: &Usages, mirror: &Candidate, causes: &[&Cause]) -> Result<(f64, Resource), Why> {
     let mut least = (f64::INFINITY, Resource::Memory);
     for resource in Resource::ALL {
         let is_cause = causes.iter().any(|cause| cause.subject == Subject::Resource(resource));
+        let concerns = causes.iter().any(|cause| cause.subject.draws_on() == Some(resource));
+        if own.shares(&mirror.usages, resource) {
+            if concerns {
+                return Err(Why::Shared(mirror.id.clone(), resource));
+            }
+            continue;
+        }
         let Some(theirs) = mirror.usages.get(resource) else {
             if is_cause {
-                return Err(resource);
+                return Err(Why::Unseen(mirror.id.clone(), resource));
             }
             continue;
         };
@@ -302,16 +334,19 @@ fn lasts(own: &Usages, mirror: &Candidate, causes: &[&Cause]) -> Result<(f64, Re
 fn under_load(resource: Resource, own: Option<Usage>, theirs: Usage) -> f64 {
     let Some(limit) = theirs.limit else { return f64::INFINITY };
     let (used, growth) = match (resource, own) {
-        // Clients and their work come along, on top of what is there.
-        (Resource::Connections | Resource::Cpu, Some(own)) => {
+        // Clients come along, on top of what is there.
+        (Resource::Connections, Some(own)) => {
             (theirs.used + own.used, theirs.per_step.max(0.0) + own.per_step)
         }
+        // So does their work; what a mirror does now is mostly a part of it, the writes.
+        (Resource::Cpu, Some(own)) => (theirs.used.max(own.used), theirs.per_step.max(own.per_step)),
         // The data is there already, and grows as it grows at the primary.
         (Resource::Memory, Some(own)) => (theirs.used, theirs.per_step.max(own.per_step)),
         // Disk and memory of the machine: what a mirror writes it writes already, and neighbours stay behind.
         (Resource::Disk | Resource::HostMemory, _) | (_, None) => (theirs.used, theirs.per_step),
     };
-    let left = limit - used;
+    let full = if resource == Resource::Cpu { CPU_FULL * limit } else { limit };
+    let left = full - used;
     if left <= 0.0 {
         0.0
     } else if growth > 0.0 {

@@ -171,6 +171,18 @@ impl Subject {
         feature.spec().resource.map_or(Self::Feature(feature), |(resource, _)| Self::Resource(resource))
     }
 
+    /// The resource that it is about, or is a sign of.
+    pub(crate) const fn draws_on(self) -> Option<Resource> {
+        match self {
+            Self::Resource(resource) => Some(resource),
+            Self::Feature(Feature::CpuThrottledRatio) => Some(Resource::Cpu),
+            Self::Feature(Feature::MemoryPressureRatio) => Some(Resource::HostMemory),
+            Self::Feature(Feature::RejectedRate) => Some(Resource::Connections),
+            Self::Feature(Feature::DiskPending | Feature::IoPressureRatio) => Some(Resource::Disk),
+            Self::Feature(_) => None,
+        }
+    }
+
     /// What helps in principle. Whether a move helps here and now depends on the mirror: that is the policy's to say.
     const fn cure(self) -> Cure {
         match self {

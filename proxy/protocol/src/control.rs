@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretoken_types::{Capacity, EndpointId, Epoch, Failure, InstanceId, Observation, Position};
+use foretoken_types::{Capacity, EndpointId, Epoch, Failure, Home, InstanceId, Observation, Position};
 
 /// Why an endpoint did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +105,9 @@ pub trait Control: Send {
 
     /// How much of its limits it uses.
     async fn capacity(&mut self) -> Result<Capacity, Refused>;
+
+    /// Who it is on its machine and where it writes. What it doesn't tell, or we may not ask, is `None`.
+    async fn home(&mut self) -> Result<Home, Refused>;
 
     /// How far its data goes, read as fast as can be.
     async fn position(&mut self) -> Result<Position, Refused>;

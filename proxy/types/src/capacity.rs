@@ -1,5 +1,7 @@
 //! How much of its limits an endpoint uses.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Capacity figures of one endpoint, as the store reports them. `None` where it reports nothing or has no limit.
@@ -10,6 +12,17 @@ pub struct Capacity {
     pub memory_used_bytes: Option<u64>,
     /// Limit set for it (`maxmemory`), in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// Whether it makes room at that limit by evicting keys; it refuses writes otherwise. `None` where that depends on the
+    /// keys.
+    pub memory_evicts: Option<bool>,
+    /// CPU time of all its threads since it started.
+    pub cpu_time: Option<Duration>,
+    /// CPU time of the one thread that executes commands, where there is just one.
+    pub cpu_time_commands: Option<Duration>,
+    /// Writes to disk that wait now.
+    pub disk_waiting: Option<u64>,
+    /// Writes to disk that had to wait since it started.
+    pub disk_delayed_total: Option<u64>,
     /// Clients connected.
     pub clients: Option<u64>,
     /// Most clients that it accepts.

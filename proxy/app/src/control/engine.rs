@@ -20,11 +20,16 @@ use super::foresee::{Foresight, Shown};
 use super::orders::{DEPTH, Executor, Ordered};
 use super::signal::Signal;
 use super::watch_endpoint::Watcher;
+use super::watch_host::HostWatcher;
 use super::{Command, Live, StoreParams, record, status};
 use crate::metrics::ControlMetrics;
 
 /// What is exported and shown is renewed this often, and at each change of the posture.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
+
+/// For how long a reading stands for the present when it looks ahead: longer than the slowest source takes between two
+/// (5 s) with one that failed. What is older is not known.
+const KNOWN_FOR: Duration = Duration::from_secs(12);
 
 /// Where news comes from.
 pub(super) struct Inputs {
@@ -45,7 +50,9 @@ pub(super) struct Endpoint {
     metrics: EndpointMetrics,
     lag: MirrorMetrics,
     capacity: Capacity,
+    capacity_at: Option<BootInstant>,
     host: HostFigures,
+    host_at: Option<BootInstant>,
     orders: mpsc::Sender<Ordered>,
 }
 
@@ -92,18 +99,27 @@ impl Engine {
                 dials: dials.clone(),
                 signals: signals.clone(),
             };
+            let (home, home_in) = watch::channel(None);
+            let host_watcher = HostWatcher {
+                endpoint: number,
+                source: spec.host.clone(),
+                home: home_in,
+                clock: Arc::clone(&clock),
+                signals: signals.clone(),
+            };
             let watcher = Watcher {
                 endpoint: number,
                 control: (spec.control)(),
-                host: spec.host.clone(),
+                home,
                 live: params.live.clone(),
                 clock: Arc::clone(&clock),
                 signals: signals.clone(),
                 probe_writes: watch_probes.clone(),
             };
-            // Both end when this engine, and with it the channels' other ends, is gone.
+            // All end when this engine, and with it the channels' other ends, is gone.
             tokio::spawn(executor.run(orders_in));
             tokio::spawn(watcher.run());
+            tokio::spawn(host_watcher.run());
             endpoints.push(Endpoint {
                 id: spec.id.clone(),
                 detector: Detector::new(spec.id.clone(), params.live.borrow().detect),
@@ -114,7 +130,9 @@ impl Engine {
                 metrics: EndpointMetrics::new(&params.store, &spec.id),
                 lag: MirrorMetrics::new(&params.store, &spec.id),
                 capacity: Capacity::default(),
+                capacity_at: None,
                 host: HostFigures::default(),
+                host_at: None,
                 orders,
             });
         }
@@ -222,8 +240,14 @@ impl Engine {
                 self.mirrors(now);
             }
             Signal::Reached { endpoint, result } => self.endpoints[endpoint].detector.reached(result, now),
-            Signal::Capacity { endpoint, capacity } => self.endpoints[endpoint].capacity = capacity,
-            Signal::Host { endpoint, figures } => self.endpoints[endpoint].host = figures,
+            Signal::Capacity { endpoint, capacity } => {
+                let at = &mut self.endpoints[endpoint];
+                (at.capacity, at.capacity_at) = (*capacity, Some(now));
+            }
+            Signal::Host { endpoint, figures } => {
+                let at = &mut self.endpoints[endpoint];
+                (at.host, at.host_at) = (*figures, Some(now));
+            }
             Signal::Examined { endpoint, preflight } => {
                 self.endpoints[endpoint].preflight = preflight;
                 let empty = self.endpoints[endpoint].found.as_ref().is_some_and(|found| found.keys == 0);
@@ -369,17 +393,32 @@ impl Engine {
             return;
         }
         let machine = &self.machine;
+        let primary = machine.posture().primary.clone();
+        let lags: Vec<_> = self
+            .endpoints
+            .iter()
+            .map(|at| {
+                self.tracker
+                    .lag(&at.id, now)
+                    .and_then(|lag| lag.time)
+                    .filter(|_| Some(&at.id) != primary.as_ref())
+            })
+            .collect();
+        // Of a primary, that of its nearest mirror: what a failover would cost.
+        let nearest = lags.iter().flatten().min().copied();
+        let known = |at: &Option<BootInstant>| at.filter(|at| now.since(*at) <= KNOWN_FOR);
         let shown: Vec<Shown<'_>> = self
             .endpoints
             .iter_mut()
-            .map(|at| Shown {
+            .zip(lags)
+            .map(|(at, lag)| Shown {
                 figures: at.detector.window().figures(now),
                 ready: machine.why_not_eligible(&at.id).is_none(),
-                capacity: &at.capacity,
-                host: &at.host,
+                capacity: known(&at.capacity_at).map(|read| (&at.capacity, read)),
+                host: known(&at.host_at).map(|read| (&at.host, read)),
+                lag: if Some(&at.id) == primary.as_ref() { nearest } else { lag },
             })
             .collect();
-        let primary = machine.posture().primary.clone();
         let before = self.foresight.last().map(|found| found.decision.clone());
         let Some(found) = self.foresight.step(&shown, primary.as_ref(), self.switched, now) else { return };
         self.metrics.risk(&found.assessment);
@@ -515,8 +554,10 @@ impl Engine {
             return;
         }
         self.shown = Some(now);
-        for at in &mut self.endpoints {
+        for (number, at) in self.endpoints.iter_mut().enumerate() {
             let figures = at.detector.window().figures(now);
+            let (used, throttled) = self.foresight.cpu(number);
+            at.metrics.cpu(used, throttled);
             at.metrics.window(&figures);
             at.metrics.capacity(&at.capacity);
             at.metrics.host(&at.host);

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use foretoken_predict::{
-    Action, Alarms, Assessment, Calibration, Candidate, Decision, Params, Policy, Readings, Resource, Row,
-    Situation, Thresholds, Usage, Usages, Window, assess, decide,
+    Action, Alarms, Assessment, Calibration, Candidate, Cores, Decision, Feature, Params, Policy, Readings,
+    Resource, Row, Situation, Thresholds, Usage, Usages, Window, assess, decide,
 };
 use foretoken_types::{BootInstant, Capacity, EndpointId};
 
@@ -30,8 +30,12 @@ pub(crate) struct ForesightParams {
 /// What an endpoint shows in this step.
 pub(super) struct Shown<'a> {
     pub(super) figures: Figures,
-    pub(super) capacity: &'a Capacity,
-    pub(super) host: &'a HostFigures,
+    /// What the store said, and when; `None` when that was too long ago.
+    pub(super) capacity: Option<(&'a Capacity, BootInstant)>,
+    /// The same of its machine.
+    pub(super) host: Option<(&'a HostFigures, BootInstant)>,
+    /// How far mirrors are behind.
+    pub(super) lag: Option<Duration>,
     /// Whether it could be promoted now.
     pub(super) ready: bool,
 }
@@ -57,7 +61,16 @@ pub(super) struct Foresight {
 struct Seen {
     id: EndpointId,
     window: Window,
-    past: VecDeque<(BootInstant, Capacity)>,
+    past: VecDeque<Past>,
+}
+
+/// What was known in one step.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    at: BootInstant,
+    capacity: Option<(Capacity, BootInstant)>,
+    host: Option<(HostFigures, BootInstant)>,
+    cores: Option<Cores>,
 }
 
 impl Foresight {
@@ -80,6 +93,13 @@ impl Foresight {
     /// What was found last.
     pub(super) const fn last(&self) -> Option<&Found> {
         self.last.as_ref()
+    }
+
+    /// CPU of an endpoint in the last step: used, and kept from.
+    pub(super) fn cpu(&self, endpoint: usize) -> (Option<f64>, Option<f64>) {
+        let seen = self.endpoints.get(endpoint);
+        let now = |feature| seen.and_then(|seen| seen.now(feature));
+        (now(Feature::CpuRatio), now(Feature::CpuThrottledRatio))
     }
 
     /// How far the policy goes.
@@ -154,46 +174,99 @@ impl Found {
 
 impl Seen {
     fn add(&mut self, shown: &Shown<'_>, now: BootInstant) {
-        let before = self.past.back().map(|(at, capacity)| (capacity, now.since(*at)));
+        // A step may see what the one before it saw; what grows is compared with an older reading then.
+        let capacity_before = shown.capacity.and_then(|(_, read)| {
+            let older = self.past.iter().rev().filter_map(|past| past.capacity.as_ref());
+            older.map(|(capacity, at)| (capacity, read.since(*at))).find(|(_, ago)| !ago.is_zero())
+        });
+        let host_before = shown.host.and_then(|(_, read)| {
+            let older = self.past.iter().rev().filter_map(|past| past.host.as_ref());
+            older.map(|(host, at)| (host, read.since(*at))).find(|(_, ago)| !ago.is_zero())
+        });
         let readings = Readings {
             traffic: Some(&shown.figures),
-            capacity: Some(shown.capacity),
-            before,
-            host: Some(shown.host),
+            capacity: shown.capacity.map(|(capacity, _)| capacity),
+            before: capacity_before,
+            host: shown.host.map(|(host, _)| host),
+            host_before,
+            lag: shown.lag,
         };
         self.window.push(Row::measured(&readings));
-        self.past.push_back((now, *shown.capacity));
+        let cores = readings.cores();
+        self.past.push_back(Past {
+            at: now,
+            capacity: shown.capacity.map(|(capacity, at)| (*capacity, at)),
+            host: shown.host.map(|(host, at)| (*host, at)),
+            cores,
+        });
         if self.past.len() > GROWTH_STEPS {
             self.past.pop_front();
         }
     }
 
-    /// What it uses of each resource, and how fast that grows.
-    fn usages(&self, step: Duration) -> Usages {
-        let memory = self.usage(step, |seen| seen.memory_used_bytes, |seen| seen.memory_limit_bytes);
-        let connections = self.usage(step, |seen| seen.clients, |seen| seen.clients_limit);
-        [(Resource::Memory, memory), (Resource::Connections, connections)].into_iter().fold(
-            Usages::default(),
-            |all, (resource, usage)| match usage {
-                Some(usage) => all.with(resource, usage),
-                None => all,
-            },
-        )
+    /// The value of a feature in the last step.
+    fn now(&self, feature: Feature) -> Option<f64> {
+        self.window.last(feature, 1).map(f64::from)
     }
 
-    fn usage(
-        &self,
-        step: Duration,
-        used: fn(&Capacity) -> Option<u64>,
-        limit: fn(&Capacity) -> Option<u64>,
-    ) -> Option<Usage> {
-        let mut known = self.past.iter().filter_map(|(at, seen)| Some((*at, float(used(seen)?))));
-        let (first, then) = known.next()?;
-        let (last, now) = known.next_back().unwrap_or((first, then));
+    /// What it uses of each resource, where that comes from, and how fast that grows.
+    fn usages(&self, step: Duration) -> Usages {
+        let last = self.past.back();
+        let host = last.and_then(|past| past.host.as_ref()).map(|(host, _)| host);
+        let source = |resource| match resource {
+            Resource::Disk => Some(host?.disk?.device),
+            Resource::HostMemory => host?.machine,
+            // A quota that ends after the core that one thread has is not what runs out.
+            Resource::Cpu => {
+                let (quota, cores) = (host?.cpu_quota?, last?.cores?);
+                (quota.cores <= cores.limit).then_some(quota.group)
+            }
+            Resource::Memory | Resource::Connections => None,
+        };
+        Resource::ALL.into_iter().fold(Usages::default(), |all, resource| {
+            let all = all.drawn_from(resource, source(resource));
+            match self.usage(step, |past| past.use_of(resource)) {
+                Some(usage) => all.with(resource, usage),
+                None => all,
+            }
+        })
+    }
+
+    fn usage(&self, step: Duration, of: impl Fn(&Past) -> Option<(f64, Option<f64>)>) -> Option<Usage> {
+        let mut known = self.past.iter().filter_map(|past| Some((past.at, of(past)?)));
+        let (first, (then, _)) = known.next()?;
+        let (last, (now, _)) = known.next_back().unwrap_or((first, (then, None)));
         let steps = last.since(first).as_secs_f64() / step.as_secs_f64();
         let per_step = if steps >= 1.0 { (now - then) / steps } else { 0.0 };
-        let limit = limit(&self.past.back()?.1).filter(|limit| *limit > 0).map(float);
+        let limit = of(self.past.back()?).and_then(|(_, limit)| limit).filter(|limit| *limit > 0.0);
         Some(Usage { used: now, limit, per_step })
+    }
+}
+
+impl Past {
+    /// What is used of a resource and where it ends, in its own unit.
+    fn use_of(&self, resource: Resource) -> Option<(f64, Option<f64>)> {
+        let capacity = self.capacity.as_ref().map(|(capacity, _)| capacity);
+        let host = self.host.as_ref().map(|(host, _)| host);
+        match resource {
+            Resource::Memory => {
+                let capacity = capacity?;
+                Some((float(capacity.memory_used_bytes?), capacity.memory_limit_bytes.map(float)))
+            }
+            Resource::Connections => {
+                let capacity = capacity?;
+                Some((float(capacity.clients?), capacity.clients_limit.map(float)))
+            }
+            Resource::Cpu => self.cores.map(|cores| (cores.used, Some(cores.limit))),
+            Resource::Disk => {
+                let disk = host?.disk?;
+                Some((float(disk.used_bytes), Some(float(disk.size_bytes))))
+            }
+            Resource::HostMemory => {
+                let (total, free) = (host?.memory_total_bytes?, host?.memory_available_bytes?);
+                Some((float(total.saturating_sub(free)), Some(float(total))))
+            }
+        }
     }
 }
 

@@ -22,9 +22,9 @@ pub(super) enum Signal {
     /// A fresh connection was tried.
     Reached { endpoint: usize, result: Result<(), Failure> },
     /// How much of its limits it uses.
-    Capacity { endpoint: usize, capacity: Capacity },
+    Capacity { endpoint: usize, capacity: Box<Capacity> },
     /// Figures of its machine.
-    Host { endpoint: usize, figures: HostFigures },
+    Host { endpoint: usize, figures: Box<HostFigures> },
     /// What it is and what can be done with it.
     Examined { endpoint: usize, preflight: Preflight },
     /// An order was carried out, or not.

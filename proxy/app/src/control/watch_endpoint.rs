@@ -1,24 +1,21 @@
 //! Looks at one endpoint, over and over, on a connection of its own.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretoken_health::HostFigures;
 use foretoken_protocol::Control;
-use foretoken_types::{Clock, Failure, Role};
+use foretoken_types::{Clock, Failure, Home, Role};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Live;
 use super::signal::Signal;
-use crate::scrape;
 
 /// How often limits are asked for.
 const CAPACITY_EVERY: Duration = Duration::from_secs(1);
-/// How often the machine is looked at.
-const HOST_EVERY: Duration = Duration::from_secs(5);
+/// How often it is asked where it lives: a server that was started again is another process.
+const HOME_EVERY: Duration = Duration::from_secs(5);
 /// How often the preflight is repeated: what it reads is configuration.
 const EXAMINE_EVERY: Duration = Duration::from_secs(30);
 
@@ -46,7 +43,8 @@ impl HostSource {
 pub(super) struct Watcher {
     pub(super) endpoint: usize,
     pub(super) control: Box<dyn Control>,
-    pub(super) host: HostSource,
+    /// Where what it says of its home goes.
+    pub(super) home: watch::Sender<Option<Home>>,
     pub(super) live: watch::Receiver<Live>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signals: mpsc::Sender<Signal>,
@@ -60,7 +58,7 @@ impl Watcher {
         let mut every = Duration::ZERO;
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let start = Instant::now();
-        let (mut capacity_at, mut examine_at, mut host_at) = (start, start, start);
+        let (mut capacity_at, mut examine_at, mut home_at) = (start, start, start);
         let mut is_primary = false;
         loop {
             let wished = self.live.borrow_and_update().probe_interval;
@@ -83,14 +81,15 @@ impl Watcher {
                 }
             } else if well && now >= capacity_at {
                 if let Ok(capacity) = self.control.capacity().await {
-                    self.tell(Signal::Capacity { endpoint: self.endpoint, capacity }).await;
+                    self.tell(Signal::Capacity { endpoint: self.endpoint, capacity: Box::new(capacity) })
+                        .await;
                 }
                 capacity_at = now + CAPACITY_EVERY;
-            } else if now >= host_at {
-                host_at = now + HOST_EVERY;
-                if let Some(figures) = self.figures().await {
-                    self.tell(Signal::Host { endpoint: self.endpoint, figures }).await;
+            } else if well && now >= home_at {
+                if let Ok(home) = self.control.home().await {
+                    self.home.send_replace(Some(home));
                 }
+                home_at = now + HOME_EVERY;
             }
         }
     }
@@ -124,20 +123,5 @@ impl Watcher {
             self.signals.send(Signal::Reached { endpoint: self.endpoint, result }).await.ok()?;
         }
         Some(failure.is_none())
-    }
-
-    async fn figures(&mut self) -> Option<HostFigures> {
-        match &self.host {
-            HostSource::Unknown => None,
-            HostSource::Local => {
-                tokio::task::spawn_blocking(|| foretoken_health::host::local(Path::new("/proc"))).await.ok()
-            }
-            HostSource::NodeExporter(url) => {
-                let text = scrape::get(url).await.inspect_err(|error| {
-                    tracing::debug!(url = %url, error = %error, "node_exporter was not read");
-                });
-                text.ok().map(|text| foretoken_health::host::parse_node_exporter(&text))
-            }
-        }
     }
 }

@@ -46,10 +46,29 @@ fn an_exporters_page_gives_the_fullest_disk_that_holds_data() {
 }
 
 #[test]
-fn figures_are_filled_up_from_another_source() {
-    let known = HostFigures { load1: Some(1.0), ..HostFigures::default() };
-    let all = known.or(parse_node_exporter(PAGE));
-    assert_eq!((all.load1, all.disk_available_bytes), (Some(1.0), Some(1_500_000_000)));
+fn a_directory_is_on_the_file_system_with_the_longest_mount_point_above_it() {
+    let page = r#"node_filesystem_size_bytes{fstype="ext4",mountpoint="/"} 100
+node_filesystem_free_bytes{fstype="ext4",mountpoint="/"} 60
+node_filesystem_avail_bytes{fstype="ext4",mountpoint="/"} 50
+node_filesystem_size_bytes{fstype="xfs",mountpoint="/var/lib/redis"} 1000
+node_filesystem_avail_bytes{fstype="xfs",mountpoint="/var/lib/redis"} 300
+node_filesystem_avail_bytes{fstype="xfs",mountpoint="/var/lib/red"} 1
+"#;
+    let disk = |directory: &str| disk_of_exporter(page, "http://a/", Path::new(directory));
+    let (data, root) = (disk("/var/lib/redis/7").unwrap(), disk("/srv").unwrap());
+    assert_eq!((data.used_bytes, data.size_bytes), (700, 1000), "without free, available stands for it");
+    assert_eq!((root.used_bytes, root.size_bytes), (40, 90), "what is kept for root is no room");
+    assert_ne!(data.device, root.device);
+    assert_ne!(disk_of_exporter(page, "http://b/", Path::new("/srv")).unwrap().device, root.device);
+    assert_eq!(disk("/var/lib/red/x"), None, "a size that is not told is not guessed");
+}
+
+#[test]
+fn a_directory_of_this_machine_tells_its_file_system() {
+    let (here, dir) = (disk(Path::new("/proc/self/cwd")).unwrap(), std::env::current_dir().unwrap());
+    assert!(here.used_bytes > 0 && here.used_bytes <= here.size_bytes);
+    assert_eq!(here.device, disk(&dir).unwrap().device);
+    assert_eq!(disk(Path::new("/nonexistent")), None);
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use foretoken_health::{Disk, Quota};
 use foretoken_types::Capacity;
 
 use super::*;
@@ -65,6 +66,7 @@ fn readings_become_shares_and_rates() {
         capacity: Some(&now),
         before: Some((&before, Duration::from_secs(60))),
         host: Some(&host),
+        ..Readings::default()
     });
     let near = |feature, value: f32| {
         let found = row.get(feature).expect("it was read");
@@ -83,13 +85,101 @@ fn readings_become_shares_and_rates() {
     }
 }
 
+fn near(found: Option<f32>, value: f32) {
+    assert!(found.is_some_and(|found| (found - value).abs() < 1e-5), "{found:?} is not {value}");
+}
+
+#[test]
+fn the_nearer_limit_of_cpu_counts_and_a_restart_leaves_it_unknown() {
+    let used = |all, commands| Capacity {
+        cpu_time: Some(Duration::from_secs(all)),
+        cpu_time_commands: Some(Duration::from_secs(commands)),
+        ..Capacity::default()
+    };
+    let quota = |cores| HostFigures {
+        cpu_quota: Some(Quota { cores, throttled: None, group: 1 }),
+        ..HostFigures::default()
+    };
+    let (before, now) = (used(10, 5), used(28, 14));
+    let minute = Duration::from_secs(20);
+    let cpu = |host: Option<&HostFigures>, before: &Capacity| {
+        let readings =
+            Readings { capacity: Some(&now), before: Some((before, minute)), host, ..Readings::default() };
+        (readings.cores(), Row::measured(&readings).get(Feature::CpuRatio))
+    };
+    near(cpu(None, &before).1, 0.45);
+    assert_eq!(cpu(Some(&quota(4.0)), &before).0, Some(Cores { used: 0.45, limit: 1.0 }));
+    assert_eq!(cpu(Some(&quota(1.0)), &before).0, Some(Cores { used: 0.9, limit: 1.0 }));
+    near(cpu(Some(&quota(0.5)), &before).1, 1.8);
+    near(cpu(Some(&quota(0.91)), &before).1, 1.0);
+    near(cpu(Some(&quota(0.92)), &before).1, 0.9 / 0.92);
+    assert_eq!(cpu(None, &used(30, 20)).1, None, "it has started again");
+    let told_less = Capacity { cpu_time_commands: None, ..before };
+    near(cpu(None, &told_less).1, 0.9);
+    assert_eq!(cpu(None, &Capacity::default()).1, None);
+}
+
+#[test]
+fn time_kept_from_running_is_counted_once() {
+    let figures = |throttled, waited, stopped, group| HostFigures {
+        cpu_quota: Some(Quota { cores: 1.0, throttled: Some(Duration::from_secs(throttled)), group }),
+        cpu_waited: Some(Duration::from_secs(waited)),
+        cpu_stopped: Some(Duration::from_secs(stopped)),
+        ..HostFigures::default()
+    };
+    let kept = |before: HostFigures, now: HostFigures| {
+        let before = Some((&before, Duration::from_secs(10)));
+        let readings = Readings { host: Some(&now), host_before: before, ..Readings::default() };
+        Row::measured(&readings).get(Feature::CpuThrottledRatio)
+    };
+    near(kept(figures(5, 5, 5, 1), figures(5, 5, 5, 1)), 0.0);
+    near(kept(figures(5, 5, 5, 1), figures(8, 7, 5, 1)), 0.3);
+    near(kept(figures(5, 5, 5, 1), figures(8, 9, 6, 1)), 0.5);
+    near(kept(figures(5, 5, 5, 1), figures(50, 50, 50, 1)), 1.0);
+    near(kept(figures(5, 5, 5, 1), figures(9, 6, 5, 2)), 0.1);
+    assert_eq!(kept(HostFigures::default(), figures(5, 5, 5, 1)), None);
+    let other = HostFigures { cpu_quota: None, cpu_stopped: None, ..figures(0, 1, 0, 1) };
+    assert_eq!(kept(figures(5, 5, 5, 1), other), None, "another process");
+}
+
+#[test]
+fn disk_lag_and_the_word_on_eviction_are_taken_as_they_are() {
+    let delayed = |total| Capacity { disk_delayed_total: Some(total), ..Capacity::default() };
+    let host = HostFigures {
+        disk: Some(Disk { used_bytes: 30, size_bytes: 120, device: 7 }),
+        ..HostFigures::default()
+    };
+    let now = Capacity { disk_waiting: Some(1), memory_evicts: Some(false), ..delayed(9) };
+    let readings = Readings {
+        capacity: Some(&now),
+        before: Some((&delayed(4), Duration::from_secs(1))),
+        host: Some(&host),
+        lag: Some(Duration::from_millis(1_500)),
+        ..Readings::default()
+    };
+    let row = Row::measured(&readings);
+    near(row.get(Feature::DiskRatio), 0.25);
+    near(row.get(Feature::DiskPending), 6.0);
+    near(row.get(Feature::ReplicationLag), 1.5);
+    near(row.get(Feature::MemoryEvicts), 0.0);
+    let first = Row::measured(&Readings { before: None, ..readings });
+    near(first.get(Feature::DiskPending), 1.0);
+    let without_log = Capacity::default();
+    let row = Row::measured(&Readings { capacity: Some(&without_log), ..readings });
+    assert_eq!((row.get(Feature::DiskPending), row.get(Feature::MemoryEvicts)), (None, None));
+}
+
 #[test]
 fn a_silent_endpoint_has_no_share_of_errors() {
     let figures = Figures::default();
     let row = Row::measured(&Readings { traffic: Some(&figures), ..Readings::default() });
     assert_eq!(row.get(Feature::ErrorRatio), None);
     assert_eq!(row.get(Feature::ConnectFailureRatio), None);
+    assert_eq!(row.get(Feature::TimeoutRatio), None);
     assert_eq!(row.get(Feature::RequestRate), Some(0.0));
+    let stuck = Figures { answered: 1, timeouts: 3, ..Figures::default() };
+    let row = Row::measured(&Readings { traffic: Some(&stuck), ..Readings::default() });
+    near(row.get(Feature::TimeoutRatio), 0.75);
 }
 
 #[test]

@@ -217,3 +217,47 @@ fn risk_moves_nothing_again_during_the_cool_down_to_the_nanosecond() {
     };
     assert!(matches!(decide(&situation, &params(Policy::Switch)).why, Why::RunsOut { .. }));
 }
+
+fn disk() -> Cause {
+    cause(Subject::Resource(Resource::Disk), Cure::Move, 0.9)
+}
+
+#[test]
+fn a_mirror_on_the_same_file_system_is_no_refuge_even_if_it_does_not_fill() {
+    let still = Usages::default().with(Resource::Disk, usage(97.0, 100.0, 0.0));
+    let on = |device| still.drawn_from(Resource::Disk, Some(device));
+    let found = ask(&on(7), &[mirror("b", on(7))], &[disk()], Policy::Switch);
+    assert_eq!((found.action, found.cure), (Action::Prepare, Some(Cure::Durability)));
+    assert_eq!(found.why.to_string(), "mirror b draws on the very same disk");
+    let sign = cause(Subject::Feature(Feature::IoPressureRatio), Cure::Move, 0.9);
+    let found = ask(&on(7), &[mirror("b", on(7))], &[sign], Policy::Switch);
+    assert_eq!(found.why, Why::Shared("b".into(), Resource::Disk), "a sign of it counts as well");
+    let found = ask(&on(7), &[mirror("b", on(8))], &[disk()], Policy::Switch);
+    assert_eq!(found.action, Action::Switch("b".into()));
+    let unknown = |usages: Usages| usages.drawn_from(Resource::Disk, None);
+    let found = ask(&unknown(on(7)), &[mirror("b", unknown(on(7)))], &[disk()], Policy::Switch);
+    assert_eq!(found.action, Action::Switch("b".into()), "unknown sources are not one source");
+}
+
+#[test]
+fn what_both_share_speaks_for_neither_when_it_is_no_cause() {
+    let shared = |memory: Usages| {
+        let machine = usage(90.0, 100.0, 5.0);
+        memory.with(Resource::HostMemory, machine).drawn_from(Resource::HostMemory, Some(1))
+    };
+    let larger = Usages::default().with(Resource::Memory, usage(230.0 * MIB, 512.0 * MIB, 2.0 * MIB));
+    let found = ask(&shared(full()), &[mirror("b", shared(larger))], &[memory()], Policy::Switch);
+    assert_eq!(found.action, Action::Switch("b".into()));
+}
+
+#[test]
+fn work_comes_along_to_a_mirror_and_fills_a_twin_but_not_a_larger_one() {
+    let cores = |used, limit| Usages::default().with(Resource::Cpu, usage(used, limit, 0.0));
+    let cpu = cause(Subject::Resource(Resource::Cpu), Cure::Move, 0.6);
+    let ask = |own: Usages, theirs: Usages| {
+        ask(&own, &[mirror("b", theirs)], std::slice::from_ref(&cpu), Policy::Switch)
+    };
+    let found = ask(cores(0.97, 1.0), cores(0.1, 1.0));
+    assert!(matches!(found.why, Why::RunsOut { same_limit: true, .. }), "{:?}", found.why);
+    assert_eq!(ask(cores(0.2, 0.2), cores(0.1, 1.0)).action, Action::Switch("b".into()));
+}

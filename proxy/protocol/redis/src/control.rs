@@ -19,7 +19,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretoken_protocol::{Claim, Control, Dial, Place, Preflight, Refused};
 use foretoken_transport::Connector;
-use foretoken_types::{Capacity, EndpointId, Epoch, Failure, InstanceId, Observation, Position, StoreId};
+use foretoken_types::{
+    Capacity, EndpointId, Epoch, Failure, Home, InstanceId, Observation, Position, StoreId,
+};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -109,6 +111,10 @@ impl Control for RedisControl {
 
     async fn capacity(&mut self) -> Result<Capacity, Refused> {
         within(self.timeout, "report its capacity", probe::capacity(&mut self.client)).await
+    }
+
+    async fn home(&mut self) -> Result<Home, Refused> {
+        within(self.timeout, "say where it lives", probe::home(&mut self.client)).await
     }
 
     async fn position(&mut self) -> Result<Position, Refused> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use foretoken_protocol::{Dial, Refused};
-use foretoken_types::{Capacity, EndpointId, Failure, Link, Position, Role};
+use foretoken_types::{Capacity, EndpointId, Failure, Home, Link, Position, Role};
 
 /// The fields of some sections of `INFO`.
 #[derive(Debug, Default)]
@@ -141,12 +141,47 @@ impl Info {
         (format!("{product} {version}"), numbers.collect())
     }
 
+    /// CPU time: user and system together.
+    fn cpu_time(&self, of: &str) -> Option<Duration> {
+        let seconds =
+            |kind: &str| Duration::try_from_secs_f64(self.number(&format!("used_cpu_{kind}{of}"))?).ok();
+        seconds("user")?.checked_add(seconds("sys")?)
+    }
+
+    /// Whether keys are evicted at the limit. Under a `volatile-` policy that depends on the keys having an expiry.
+    fn evicts(&self) -> Option<bool> {
+        let policy = self.get("maxmemory_policy")?;
+        match policy {
+            "noeviction" => Some(false),
+            _ if policy.starts_with("allkeys-") => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Where it lives.
+    pub(super) fn home(&self) -> Home {
+        let program = self.get("executable").and_then(|path| path.rsplit('/').next());
+        Home {
+            process: self.number("process_id"),
+            program: program.filter(|name| !name.is_empty()).map(str::to_owned),
+            uptime: self.number("uptime_in_seconds").map(Duration::from_secs),
+            cpu_time: self.cpu_time(""),
+            directory: None,
+        }
+    }
+
     /// Use of limits.
     pub(super) fn capacity(&self) -> Capacity {
         let limit = |key| self.number(key).filter(|limit: &u64| *limit > 0);
         Capacity {
             memory_used_bytes: self.number("used_memory"),
             memory_limit_bytes: limit("maxmemory"),
+            memory_evicts: self.evicts(),
+            cpu_time: self.cpu_time(""),
+            cpu_time_commands: self.cpu_time("_main_thread"),
+            // Only a server with a log of writes has these two.
+            disk_waiting: self.number("aof_pending_bio_fsync"),
+            disk_delayed_total: self.number("aof_delayed_fsync"),
             clients: self.number("connected_clients"),
             clients_limit: limit("maxclients"),
             clients_blocked: self.number("blocked_clients"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foretoken_protocol::{Dial, Refused};
-use foretoken_types::{Epoch, Failure, InstanceId, Observation, OwnerClaim, Persistence, Position};
+use foretoken_types::{Epoch, Failure, Home, InstanceId, Observation, OwnerClaim, Persistence, Position};
 use tokio::time::Instant;
 
 use super::client::{Client, Pipeline, Replies, Reply, command, refusal};
@@ -157,8 +157,18 @@ pub(super) async fn position(client: &mut Client) -> Result<Position, Refused> {
 
 /// [`foretoken_protocol::Control::capacity`].
 pub(super) async fn capacity(client: &mut Client) -> Result<foretoken_types::Capacity, Refused> {
-    const SECTIONS: [&str; 6] = ["server", "memory", "clients", "stats", "replication", "persistence"];
+    const SECTIONS: [&str; 7] = ["server", "memory", "cpu", "clients", "stats", "replication", "persistence"];
     let pipeline = SECTIONS.iter().fold(Pipeline::default(), |all, section| all.command("INFO", &[section]));
     let mut replies = client.ask(&pipeline).await?;
     Ok(read_info(&mut replies, SECTIONS.len())?.capacity())
+}
+
+/// [`foretoken_protocol::Control::home`].
+pub(super) async fn home(client: &mut Client) -> Result<Home, Refused> {
+    let all = command("INFO", &["server"]).command("INFO", &["cpu"]).command("CONFIG GET", &["dir"]);
+    let mut replies = client.ask(&all).await?;
+    let info = read_info(&mut replies, 2)?;
+    // A user without the permission is told so: then the directory is not known.
+    let directory = replies.take()?.value.items().get(1).and_then(Value::text);
+    Ok(Home { directory: directory.map(Into::into), ..info.home() })
 }

@@ -113,6 +113,11 @@ impl Server {
         self.child.wait().ok();
     }
 
+    /// The number of its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by name.
     pub(super) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
