@@ -6,6 +6,7 @@ mod exhaustion;
 mod freeze;
 mod life;
 mod planned;
+mod record;
 mod risk;
 mod support;
 mod tls;

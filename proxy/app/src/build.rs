@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretoken_config::{Config, EndpointRole, Manage, Reads, RiskPolicy, Secret, Store};
+use foretoken_config::{Config, EndpointRole, Manage, Reads, Recording, RiskPolicy, Secret, Store};
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
 use foretoken_outbound::{Ask, EndpointParams, StoreFactory, StoreParams, Tunables};
@@ -12,7 +12,7 @@ use foretoken_protocol::Dial;
 use foretoken_registry::Registry;
 use foretoken_token::Fingerprint;
 use foretoken_transport::{ClientTls, Clients, Connector, Identity, ServerTls};
-use foretoken_types::{Address, Clock, Epoch, InstanceId, Posture, Region, Report};
+use foretoken_types::{Address, Clock, Epoch, InstanceId, Posture, Report};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
@@ -239,16 +239,21 @@ pub(crate) fn control(
     store: &Store,
     instance: InstanceId,
     threads: usize,
-    region: Option<Region>,
+    config: &Config,
     live: watch::Receiver<control::Live>,
     passes: Option<&Arc<Passes>>,
 ) -> Result<control::StoreParams, Error> {
+    let record = (store.risk.record == Recording::On).then(|| control::RecordParams {
+        directory: config.state_dir.join("record"),
+        bytes_most: store.risk.record_max.0,
+    });
     Ok(control::StoreParams {
         store: store.name.clone(),
         listen: store.listen.iter().map(ToString::to_string).collect(),
         machine: machine(store, instance, threads),
         live,
-        region,
+        region: config.region.clone(),
+        record,
         endpoints: endpoints(store, passes)?,
     })
 }

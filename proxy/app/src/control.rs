@@ -23,12 +23,14 @@ mod engine;
 mod foresee;
 mod orders;
 mod record;
+mod recorder;
 mod signal;
 mod status;
 mod watch_endpoint;
 mod watch_host;
 
 pub(crate) use foresee::ForesightParams;
+pub(crate) use recorder::RecordParams;
 pub(crate) use watch_endpoint::HostSource;
 
 /// Signals on their way to a store's loop; a watcher waits when it is full.
@@ -82,6 +84,8 @@ pub(crate) struct StoreParams {
     pub(crate) live: watch::Receiver<Live>,
     /// Where this sidecar stands.
     pub(crate) region: Option<Region>,
+    /// Where to record; `None`: nowhere.
+    pub(crate) record: Option<RecordParams>,
     /// The endpoints, the configured primary first.
     pub(crate) endpoints: Vec<EndpointSpec>,
 }

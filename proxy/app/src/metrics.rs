@@ -51,6 +51,41 @@ pub(crate) fn describe() {
         Unit::Bytes,
         "bytes of the change stream that an old primary had and the new one never got"
     );
+    metrics::describe_counter!(
+        "foretoken_record_lines_total",
+        Unit::Count,
+        "lines written to the record, one for each endpoint and step"
+    );
+    metrics::describe_counter!(
+        "foretoken_record_lost_lines_total",
+        Unit::Count,
+        "lines of the record that could not be written: its disk is full, slow or gone"
+    );
+}
+
+/// Handles of the record of one store.
+#[derive(Clone)]
+pub(crate) struct RecordMetrics {
+    written: Counter,
+    lost: Counter,
+}
+
+impl RecordMetrics {
+    pub(crate) fn new(store: &StoreId) -> Self {
+        let store = [("store", store.to_string())];
+        Self {
+            written: metrics::counter!("foretoken_record_lines_total", &store),
+            lost: metrics::counter!("foretoken_record_lost_lines_total", &store),
+        }
+    }
+
+    pub(crate) fn written(&self, lines: usize) {
+        self.written.increment(lines as u64);
+    }
+
+    pub(crate) fn lost(&self, lines: usize) {
+        self.lost.increment(lines as u64);
+    }
 }
 
 const STATES: [StoreState; 8] = [

@@ -97,14 +97,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, threads)));
         let (live, live_in) = watch::channel(build::live(store));
         let passes = build::passes(store, &*registry, &clock)?;
-        let params = build::control(
-            store,
-            registry.instance(),
-            threads,
-            config.region.clone(),
-            live_in,
-            passes.as_ref(),
-        )?;
+        let params = build::control(store, registry.instance(), threads, &config, live_in, passes.as_ref())?;
         let handle =
             control::spawn(params, Arc::clone(&registry), Arc::clone(&clock), reports_in, stopped.clone());
         if let Some(passes) = &passes {

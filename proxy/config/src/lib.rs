@@ -22,7 +22,7 @@ pub use load::{Changes, Quick};
 pub use model::{
     Admin, AdminTls, Auth, Config, Control, Data, Detect, Endpoint, EndpointRole, EndpointTls, Gate,
     GateLimits, GateSidecar, GateTls, LeaseTiming, ListenerTls, Log, LogFormat, LogLevel, Manage, Protocol,
-    Reads, Risk, RiskPolicy, Store, Switchover,
+    Reads, Recording, Risk, RiskPolicy, Store, Switchover,
 };
 pub use reference::{reference, schema};
 pub use secret::{Secret, SecretError};

@@ -10,4 +10,4 @@ pub use self::endpoint::{Endpoint, EndpointRole, EndpointTls};
 pub use self::gate::{Gate, GateLimits, GateSidecar, GateTls};
 pub use self::process::{Admin, AdminTls, Config, Data, Log, LogFormat, LogLevel};
 pub use self::store::{Auth, Control, ListenerTls, Manage, Protocol, Reads, Store};
-pub use self::timing::{Detect, LeaseTiming, Risk, RiskPolicy, Switchover};
+pub use self::timing::{Detect, LeaseTiming, Recording, Risk, RiskPolicy, Switchover};

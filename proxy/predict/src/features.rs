@@ -226,6 +226,12 @@ impl Window {
         self.rows.is_empty()
     }
 
+    /// The row of the last step.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Row> {
+        self.rows.back()
+    }
+
     /// One feature over time: steps before now (0 is the newest row) and value, newest first, unknown ones left out.
     pub fn series(&self, feature: Feature) -> impl Iterator<Item = (usize, f32)> + '_ {
         self.rows.iter().rev().enumerate().filter_map(move |(ago, row)| Some((ago, row.get(feature)?)))

@@ -31,6 +31,7 @@ mod features;
 mod headroom;
 mod model;
 mod policy;
+pub mod record;
 mod risk;
 mod threshold;
 

@@ -43,6 +43,18 @@ pub enum Action {
     Switch(EndpointId),
 }
 
+impl Action {
+    /// The word for it in records and status.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Stay => "stay",
+            Self::Prepare => "prepare",
+            Self::Switch(_) => "switch",
+        }
+    }
+}
+
 /// Settings of [`decide`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {

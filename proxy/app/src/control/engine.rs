@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_admin::model::{LastLoss, LastSwitchover, StoreStatus, SwitchoverReport};
-use foretoken_failover::{Change, Effect, Event, Loss, Machine, Outcome, Rejection};
+use foretoken_failover::{Change, ChangeKind, Effect, Event, Loss, Machine, Outcome, Rejection};
 use foretoken_health::{Detector, EndpointMetrics, HostFigures, Verdict};
 use foretoken_mirror::{MirrorMetrics, MirrorSpec, Tracker};
 use foretoken_predict::Action;
+use foretoken_predict::record::{Entry, Word};
 use foretoken_protocol::{Preflight, Severity};
 use foretoken_registry::Registry;
 use foretoken_types::{
@@ -16,8 +17,9 @@ use foretoken_types::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::foresee::{Foresight, Shown};
+use super::foresee::{Foresight, Found, Shown};
 use super::orders::{DEPTH, Executor, Ordered};
+use super::recorder::Recorder;
 use super::signal::Signal;
 use super::watch_endpoint::Watcher;
 use super::watch_host::HostWatcher;
@@ -65,6 +67,9 @@ pub(super) struct Engine {
     pub(super) last: Option<LastSwitchover>,
     pub(super) loss: Option<LastLoss>,
     pub(super) foresight: Foresight,
+    recorder: Option<Recorder>,
+    /// The change of primary that ended since the last step: on whose line it is told, and as what.
+    ended: Option<(EndpointId, &'static str)>,
     /// When the primary last changed.
     switched: Option<BootInstant>,
     registry: Arc<dyn Registry>,
@@ -144,6 +149,7 @@ impl Engine {
             params.live.borrow().foresight,
             params.endpoints.iter().map(|spec| spec.id.clone()),
         );
+        let recorder = params.record.as_ref().map(|record| Recorder::start(&params.store, record));
         Self {
             machine: Machine::new(params.machine.clone()),
             tracker: Tracker::new(params.region.clone(), specs),
@@ -153,6 +159,8 @@ impl Engine {
             last: None,
             loss: None,
             foresight,
+            recorder,
+            ended: None,
             switched: None,
             registry,
             clock,
@@ -420,9 +428,11 @@ impl Engine {
             })
             .collect();
         let before = self.foresight.last().map(|found| found.decision.clone());
-        let Some(found) = self.foresight.step(&shown, primary.as_ref(), self.switched, now) else { return };
+        let found = self.foresight.step(&shown, primary.as_ref(), self.switched, now).cloned();
+        self.record(primary.as_ref(), found.as_ref());
+        let Some(found) = found else { return };
         self.metrics.risk(&found.assessment);
-        let (found, policy) = (found.clone(), self.foresight.policy());
+        let policy = self.foresight.policy();
         if before.as_ref() != Some(&found.decision) {
             tracing::info!(
                 store = %self.params.store,
@@ -441,6 +451,45 @@ impl Engine {
             self.step(Event::Switchover { command: self.commands, to: Some(to), dry_run: false });
         }
         self.shown = None;
+    }
+
+    /// Records what was measured, foretold and decided in this step, and what ended in it.
+    fn record(&mut self, primary: Option<&EndpointId>, found: Option<&Found>) {
+        let change = self.ended.take();
+        let Some(recorder) = &self.recorder else { return };
+        let (posture, unix_ms) = (self.machine.posture(), record::unix_ms());
+        let mut lines = String::new();
+        for (number, at) in self.endpoints.iter().enumerate() {
+            let Some((row, uses)) = self.foresight.measured(number) else { continue };
+            let is_primary = Some(&at.id) == primary;
+            // Risk is looked for in the primary.
+            let found = found.filter(|_| is_primary);
+            let word = |of: fn(&Found) -> &'static str| Word::from(found.map_or("", of));
+            let entry = Entry {
+                unix_ms,
+                step: self.foresight.step_length(),
+                store: self.params.store.clone(),
+                endpoint: at.id.clone(),
+                role: if is_primary { "primary" } else { "mirror" }.into(),
+                state: posture.state.as_str().into(),
+                epoch: posture.epoch.0,
+                row: row.clone(),
+                uses,
+                rule: found.and_then(|found| found.assessment.rule),
+                model: found.and_then(|found| found.assessment.model.ok()),
+                risk: found.and_then(|found| found.assessment.risk),
+                raised: found.is_some_and(|found| found.raised),
+                action: word(|found| found.decision.action.as_str()),
+                would: word(|found| found.decision.would.as_str()),
+                why: word(|found| found.decision.why.as_str()),
+                verdict: at.verdict.as_ref().map_or("", verdict_word).into(),
+                change: change.as_ref().filter(|(id, _)| *id == at.id).map_or("", |(_, word)| *word).into(),
+            };
+            entry.write(&mut lines);
+        }
+        if !lines.is_empty() {
+            recorder.step(lines);
+        }
     }
 
     fn step(&mut self, event: Event) {
@@ -538,6 +587,7 @@ impl Engine {
             self.switched = Some(self.clock.now());
         }
         if !change.dry_run {
+            self.ended = ended(&change).or(self.ended.take());
             self.metrics.changed(&change);
             self.last = Some(status::last(&change, record::unix_ms()));
         }
@@ -588,4 +638,26 @@ impl Engine {
             tracing::info!(store = %self.params.store, error = %refused, "the owner record was not given up; it ends by itself");
         }
     }
+}
+
+fn verdict_word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Up => "up",
+        Verdict::Suspect { .. } => "suspect",
+        Verdict::Down { .. } => "down",
+    }
+}
+
+/// On whose line of the record a change is told, and as what.
+fn ended(change: &Change) -> Option<(EndpointId, &'static str)> {
+    let word = match (change.kind, change.outcome) {
+        (ChangeKind::Switchover, Outcome::Done) => "switchover_done",
+        (ChangeKind::Switchover, Outcome::Aborted) => "switchover_aborted",
+        (ChangeKind::Switchover, Outcome::Refused) => "switchover_refused",
+        (ChangeKind::Failover, Outcome::Done) => "failover_done",
+        (ChangeKind::Failover, Outcome::Aborted) => "failover_aborted",
+        (ChangeKind::Failover, Outcome::Refused) => "failover_refused",
+    };
+    let on = if change.outcome == Outcome::Done { &change.to } else { &change.from };
+    on.clone().map(|id| (id, word))
 }

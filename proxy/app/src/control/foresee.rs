@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use foretoken_predict::record::Use;
 use foretoken_predict::{
     Action, Alarms, Assessment, Calibration, Candidate, Cores, Decision, Feature, Params, Policy, Readings,
     Resource, Row, Situation, Thresholds, Usage, Usages, Window, assess, decide,
@@ -93,6 +94,19 @@ impl Foresight {
     /// What was found last.
     pub(super) const fn last(&self) -> Option<&Found> {
         self.last.as_ref()
+    }
+
+    /// What was measured of an endpoint in the last step.
+    pub(super) fn measured(&self, endpoint: usize) -> Option<(&Row, [Option<Use>; Resource::ALL.len()])> {
+        let seen = self.endpoints.get(endpoint)?;
+        let (row, past) = (seen.window.newest()?, seen.past.back()?);
+        let used = |resource| past.use_of(resource).map(|(used, limit)| Use { used, limit });
+        Some((row, Resource::ALL.map(used)))
+    }
+
+    /// Time between two steps.
+    pub(super) const fn step_length(&self) -> Duration {
+        self.params.step
     }
 
     /// CPU of an endpoint in the last step: used, and kept from.

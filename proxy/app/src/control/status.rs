@@ -8,7 +8,7 @@ use foretoken_admin::model::{
 };
 use foretoken_failover::{Change, Loss, Outcome};
 use foretoken_health::Verdict;
-use foretoken_predict::{Action, Policy};
+use foretoken_predict::Policy;
 use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, StoreId, Writers};
 
 use super::engine::{Endpoint, Engine};
@@ -101,11 +101,6 @@ pub(super) fn loss(
 }
 
 fn risk(found: &Found, policy: Policy) -> RiskStatus {
-    let word = |action: &Action| match action {
-        Action::Stay => "stay",
-        Action::Prepare => "prepare",
-        Action::Switch(_) => "switch",
-    };
     let policy = match policy {
         Policy::Observe => "observe",
         Policy::Prepare => "prepare",
@@ -116,8 +111,8 @@ fn risk(found: &Found, policy: Policy) -> RiskStatus {
         raised: found.raised,
         causes: found.assessment.causes.iter().map(|cause| cause.words.clone()).collect(),
         policy: policy.to_owned(),
-        action: word(&found.decision.action).to_owned(),
-        would: word(&found.decision.would).to_owned(),
+        action: found.decision.action.as_str().to_owned(),
+        would: found.decision.would.as_str().to_owned(),
         why: found.decision.why.to_string(),
     }
 }

@@ -60,8 +60,8 @@ section! {
 }
 
 section! {
-    /// Looking ahead: what runs out, when, and what to do about it. It predicts exhaustion (memory, connections, the host's
-    /// memory), not crashes.
+    /// Looking ahead: what runs out, when, and what to do about it. It predicts exhaustion (memory, connections, disk, CPU,
+    /// the host's memory), not crashes.
     Risk {
         /// How far to go when the primary is at risk: "observe" writes down what would be done; "prepare" makes stale reads
         /// ready and lets writes wait for a mirror; "switch" also moves the primary role, when a mirror would last longer.
@@ -80,8 +80,27 @@ section! {
         /// Too low: the role goes back and forth between two servers in trouble. Too high: a real need waits.
         /// Default 10min: longer than a mirror takes to be whole again, shorter than an operator needs to come.
         live cooldown: Duration = default("10min") in "0s" to "24h";
+        /// "on": what was seen, foretold and done in each step is written to CSV files in state_dir/record, for learning
+        /// this store's own ways and for looking back; docs/record.md describes them. "off": nothing is written.
+        /// Default "on": a history that was not kept can't be made up later.
+        fixed record: Recording = default("on");
+        /// Most bytes of these files, all of the store's together. The oldest eighth goes when there is no more room.
+        /// Too low: nothing older than yesterday to learn from. Too high: a disk that has better uses.
+        /// Default 64MiB: some seven weeks of three servers at a step of a minute.
+        fixed record_max: ByteSize = default("64MiB") in "256KiB" to "64GiB";
     }
 }
+
+/// Whether steps are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
+}
+
+choice!(Recording { "on" => Recording::On, "off" => Recording::Off });
 
 /// How far to go when the primary is at risk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
