@@ -13,7 +13,7 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e failover unsafe-rules check advisories bench bench-failover
+.PHONY: help container manifests setup build demo test e2e failover unsafe-rules check advisories bench bench-failover
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
@@ -23,6 +23,8 @@ help:
 	@echo "make unsafe-rules    the proof that the history checker notices a broken safety rule"
 	@echo "make check           formatting, lints, documentation, licences, arrows between crates"
 	@echo "make advisories      known vulnerabilities of dependencies (cargo-deny, needs the network)"
+	@echo "make container       builds the image and runs it as a sidecar beside two Redis, in one network namespace (root)"
+	@echo "make manifests       compose.yaml and config/kubernetes against published schemas and the program"
 	@echo "make bench           the load benches; make bench-failover: how long switchovers and failovers take"
 	@echo "make setup           only the system packages (apt), when they are missing"
 
@@ -63,6 +65,13 @@ check: setup
 
 advisories:
 	$(CARGO) deny check advisories
+
+# The image, built and run as users build and run it: static, not root, read-only. CARGO_PROFILE=dev saves the time of LTO.
+container: setup
+	tests/container/run
+
+manifests: build
+	tests/container/manifests $(BIN)
 
 # The numbers that are published: the profile of the container, and nothing else running.
 bench: setup

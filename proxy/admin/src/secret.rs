@@ -84,12 +84,12 @@ impl Secret {
         let file = File::open(path).map_err(io)?;
         // The opened file is looked at, not the path: between two looks at a path another file could take its place.
         let metadata = file.metadata().map_err(io)?;
-        let mode = metadata.mode() & 0o7777;
-        if mode & 0o077 != 0 {
+        let (mode, uid) = (metadata.mode() & 0o7777, metadata.uid());
+        let ours = rustix::process::geteuid().as_raw();
+        if is_loose(mode, uid, ours) {
             return Err(SecretError::Loose { path: path.into(), mode });
         }
-        let uid = metadata.uid();
-        if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+        if uid != 0 && uid != ours {
             return Err(SecretError::Foreign { path: path.into(), uid });
         }
         let mut text = Zeroizing::new(String::new());
@@ -149,6 +149,15 @@ impl Secret {
     }
 }
 
+/// Whether others than we may read a file of `mode` that belongs to user `owner`, when we are user `ours`.
+///
+/// A file of root's may be readable by its group: that is the only way in which an orchestrator gives a secret to a
+/// process that is not root (Kubernetes mounts secrets as root's with mode 0440 and the `fsGroup` of the pod).
+fn is_loose(mode: u32, owner: u32, ours: u32) -> bool {
+    let allowed = if owner == 0 && ours != 0 { 0o740 } else { 0o700 };
+    mode & 0o777 & !allowed != 0
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
@@ -190,6 +199,22 @@ mod tests {
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
         Secret::load_or_create(&path).unwrap();
+    }
+
+    #[test]
+    fn only_root_may_share_a_secret_with_our_group() {
+        for (mode, owner, ours, loose) in [
+            (0o600, 65532, 65532, false),
+            (0o440, 65532, 65532, true),
+            (0o440, 0, 65532, false),
+            (0o460, 0, 65532, true),
+            (0o444, 0, 65532, true),
+            (0o400, 0, 0, false),
+            (0o440, 0, 0, true),
+            (0o440, 1000, 65532, true),
+        ] {
+            assert_eq!(is_loose(mode, owner, ours), loose, "{mode:04o} of {owner} for {ours}");
+        }
     }
 
     #[test]

@@ -31,9 +31,15 @@ fn the_reference_reads_and_says_the_defaults() {
 }
 
 #[test]
-fn the_example_reads() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples/redis.toml");
-    Config::load(&path).unwrap_or_else(|faults| panic!("{faults}"));
+fn every_example_reads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        Config::load(&path).unwrap_or_else(|faults| panic!("{}: {faults}", path.display()));
+        read += 1;
+    }
+    assert!(read >= 2, "only {read} examples");
 }
 
 /// A file with `text`, read as a gate's.

@@ -77,8 +77,8 @@ section! {
         /// An address that is not loopback shows the state of the stores to the network, so it takes a bearer_file.
         fixed listen: Option<Address> = optional("127.0.0.1:7001");
         /// File of the secret that callers over TCP send as `Authorization: Bearer ...`: one line of 32 or more printable
-        /// characters, mode 0600. It is made, with a random secret, when it is missing.
-        /// When it is unset, orders over TCP are refused.
+        /// characters, mode 0600; one of root's may be readable by our group, as mounted secrets are. It is made, with a
+        /// random secret, when it is missing. When it is unset: admin.secret in state_dir, if there is a listen address.
         fixed bearer_file: Option<PathBuf> = optional("admin.secret");
         /// TLS on `listen`. Without this table, callers over TCP talk in the clear.
         fixed tls: Option<AdminTls> = optional_table;
