@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foretoken_types::{BootInstant, EndpointId, Failure, Link, Observation, Role};
+use foretoken_types::{BootInstant, EndpointId, Failure, InstanceId, Link, Observation, Role};
 
 use crate::{Lag, Verdict};
 
@@ -19,6 +19,8 @@ pub(crate) struct Look {
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     pub(crate) look: Option<Look>,
+    /// Since when every look has found the same owner record, and whose.
+    pub(crate) owned: Option<(InstanceId, BootInstant)>,
     /// When the last attempt to look began, be it a success or not.
     pub(crate) tried: Option<BootInstant>,
     /// Why the last attempt failed.
@@ -43,6 +45,7 @@ impl Endpoint {
         Self {
             id,
             look: None,
+            owned: None,
             tried: None,
             failed: None,
             verdict: Verdict::Unknown,
@@ -65,6 +68,10 @@ impl Endpoint {
             return;
         }
         self.tried = Some(asked);
+        let owner = found.as_ref().ok().and_then(|found| found.owner.as_ref()).map(|owner| &owner.instance);
+        if owner != self.owned.as_ref().map(|(owner, _)| owner) {
+            self.owned = owner.map(|owner| (owner.clone(), asked));
+        }
         match found {
             Ok(found) => {
                 self.failed = None;
@@ -78,6 +85,7 @@ impl Endpoint {
     pub(crate) fn forget(&mut self, now: BootInstant) {
         self.changed = Some(now);
         self.look = None;
+        self.owned = None;
         self.tried = None;
     }
 

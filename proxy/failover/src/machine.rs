@@ -199,7 +199,7 @@ impl Machine {
     pub fn next_deadline(&self) -> Option<BootInstant> {
         let phase = match &self.phase {
             Phase::Start(_) | Phase::Resolve(_) => self.started.map(|_| self.now + self.params.retry),
-            Phase::Take(_) => Some(self.registry.retry_at.max(self.now + Duration::from_millis(1))),
+            Phase::Take(take) => Some(take.next_deadline(self)),
             Phase::Serving => Some(self.renew_at()),
             Phase::Suspected(suspected) => {
                 Some(if suspected.closed { self.now + self.params.retry } else { self.fence_end() })
@@ -418,6 +418,13 @@ impl Machine {
             return;
         }
         if self.primary_changed(&primary) {
+            return;
+        }
+        // In charge of a store with mirrors, but not by the epoch in force: what follows builds on being the last who was.
+        if self.owns() && self.endpoints.len() > 1 && !self.was_in_charge() && !self.is_saving() {
+            self.begin_moving(
+                "this sidecar is in charge from now on, and begins an epoch of its own".to_owned(),
+            );
             return;
         }
         if self.now >= self.renew_at() {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use foretoken_types::{
-    Authority, BootInstant, EndpointId, Failure, InstanceId, Operation, Persistence, Writers,
+    Authority, BootInstant, EndpointId, Epoch, Failure, InstanceId, Observation, Operation, Persistence,
+    Writers,
 };
 
 use crate::effect::Order;
@@ -22,6 +23,8 @@ pub(crate) struct Ownership {
     until: Option<BootInstant>,
     /// Since when it is ours without a gap.
     since: Option<BootInstant>,
+    /// Until when the owner knows of us, if it looks.
+    registered_until: Option<BootInstant>,
     /// Until when nobody can have taken our place without our knowing: the primary has told who is in charge.
     heard_until: Option<BootInstant>,
     claim: Option<Operation>,
@@ -34,8 +37,11 @@ impl Ownership {
     }
 
     /// What the primary told counts no more: it is asked again when it is known who it is.
-    pub(crate) const fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.heard_until = None;
+        if matches!(self.authority, Authority::Follower(_)) {
+            self.authority = Authority::Undecided;
+        }
     }
 
     /// The claim or registration that is under way.
@@ -78,10 +84,37 @@ impl Machine {
 
     /// Another instance that some endpoint names as the owner.
     pub(crate) fn owner_elsewhere(&self) -> Option<&InstanceId> {
-        self.visible()
-            .filter_map(|(_, found)| found.owner.as_ref())
-            .map(|owner| &owner.instance)
-            .find(|instance| **instance != self.params.instance)
+        let owner = |found: &Observation| self.is_owned_elsewhere(found);
+        let found = self.visible().find(|(_, found)| owner(found));
+        found.and_then(|(_, found)| found.owner.as_ref()).map(|owner| &owner.instance)
+    }
+
+    /// Whether `found` names another sidecar that is in charge now.
+    pub(crate) fn is_owned_elsewhere(&self, found: &Observation) -> bool {
+        found.owner.as_ref().is_some_and(|owner| owner.instance != self.params.instance)
+    }
+
+    /// Whether another sidecar is in charge of `id` and alive: its record is there for longer than one record lives. A claim
+    /// that was sent to a frozen server is carried out when that goes on, and tells nothing.
+    pub(crate) fn has_living_owner(&self, id: &EndpointId) -> bool {
+        let life = self.params.by_any_clock(self.params.owner_life);
+        let seen = self.endpoint(id).and_then(|endpoint| endpoint.owned.as_ref().zip(endpoint.look.as_ref()));
+        seen.is_some_and(|((owner, since), last)| {
+            *owner != self.params.instance && last.asked.since(*since) > life
+        })
+    }
+
+    /// The newest epoch that any sidecar in charge is known to have marked, also where nothing answers any more.
+    pub(crate) fn newest_marker(&self) -> Option<Epoch> {
+        self.endpoints.iter().filter_map(|endpoint| endpoint.look.as_ref()?.found.marker).max()
+    }
+
+    /// Whether no other sidecar was in charge last, as far as can be told: this one began the registry's epoch in charge and
+    /// nobody has marked a newer one, or nobody ever was.
+    pub(crate) fn was_in_charge(&self) -> bool {
+        let record = self.registry.record.as_ref();
+        let marked = |marker| record.is_some_and(|record| record.owned && marker <= record.epoch);
+        self.newest_marker().is_none_or(marked)
     }
 
     /// Whether the owner record is ours for certain now.
@@ -140,6 +173,9 @@ impl Machine {
         if self.endpoints.len() < 2 {
             return Err("the store has no mirror".to_owned());
         }
+        if !self.was_in_charge() {
+            return Err("another sidecar was in charge after this one, or instead of it".to_owned());
+        }
         Ok(())
     }
 
@@ -161,7 +197,13 @@ impl Machine {
             return;
         }
         self.ownership.claim = None;
-        if !matches!(result, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. })) {
+        // That somebody else holds the record is not enough to serve on: he must know of us.
+        let rightless = matches!(
+            result,
+            Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. })
+                | Ok(Answer::Claimed(Claimed::HeldBy(_)))
+        );
+        if !rightless {
             self.heard(sent.at);
         }
         match result {
@@ -180,7 +222,7 @@ impl Machine {
                     Authority::Follower(format!("sidecar {other} holds the owner record"));
                 self.register(&sent.endpoint);
             }
-            Ok(_) => {}
+            Ok(_) => self.ownership.registered_until = Some(sent.at + self.registration()),
             // The primary is in trouble, takes no writes or is none any more: its health and its role will tell. Who was owner
             // stays it for as long as the record lives.
             Err(Rejection { failure: Failure::Refused | Failure::Timeout | Failure::NotServing, .. }) => {}
@@ -222,6 +264,24 @@ impl Machine {
         {
             self.claim(&primary);
         }
+    }
+
+    /// Whether the owner has had the time to know of us.
+    pub(crate) fn is_known(&self) -> bool {
+        self.ownership.registered_until.is_some_and(|until| self.now < until)
+    }
+
+    /// Who comes to be in charge and was not so before: until when another sidecar may be at work that has missed it. Nobody
+    /// promotes while a follower is registered.
+    pub(crate) fn unsettled_until(&self) -> Option<BootInstant> {
+        let until = self.ownership.since.unwrap_or(self.now) + self.settle();
+        let new = self.ownership.authority == Authority::Owner && !self.was_in_charge() && !self.is_known();
+        (new && self.now < until).then_some(until)
+    }
+
+    /// From a first registration to the moment from which no owner decides by looks that have missed it.
+    pub(crate) fn settle(&self) -> Duration {
+        self.params.fresh + self.params.fence_deadline + self.params.retry
     }
 
     /// How long a registration lives: longer than the last lease that is granted on the strength of it.

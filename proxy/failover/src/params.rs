@@ -96,7 +96,12 @@ impl Params {
     /// From the grant of a lease to the moment from which no holder, on whatever clock, may acknowledge by it.
     #[must_use]
     pub fn fence_wait(&self) -> Duration {
-        self.lease.ttl.mul_f64((1.0 + CLOCK_RATE_ERROR) / (1.0 - CLOCK_RATE_ERROR)) + self.fence_margin
+        self.by_any_clock(self.lease.ttl)
+    }
+
+    /// What must go by here until `length` has gone by on every clock.
+    pub(crate) fn by_any_clock(&self, length: Duration) -> Duration {
+        length.mul_f64((1.0 + CLOCK_RATE_ERROR) / (1.0 - CLOCK_RATE_ERROR)) + self.fence_margin
     }
 
     #[cfg(feature = "unsafe-rules")]

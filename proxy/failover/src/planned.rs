@@ -67,6 +67,11 @@ impl Planned {
         self.deadline.is_some_and(|deadline| now >= deadline).then_some(waits)
     }
 
+    /// Whether no role was touched yet.
+    const fn is_untouched(&self) -> bool {
+        !matches!(self.stage, Stage::Demote { .. } | Stage::Promote { .. } | Stage::Verify { .. })
+    }
+
     /// Whether writes are held.
     pub(crate) const fn holds(&self) -> bool {
         !matches!(self.stage, Stage::Intend)
@@ -275,6 +280,12 @@ impl Machine {
         }
         let all_held = self.all_held();
         let Phase::Planned(planned) = &self.phase else { return };
+        // A claim that was under way when it began has been answered.
+        if let (Authority::Follower(why), true) = (&self.ownership.authority, planned.is_untouched()) {
+            let why = format!("not in charge any more: {why}");
+            self.abort(&why);
+            return;
+        }
         match &planned.stage {
             Stage::Drain if all_held => {
                 self.step_done("drain");

@@ -13,7 +13,7 @@ use crate::endpoints::{Endpoint, is_primary, is_whole_mirror};
 use crate::event::{Answer, Rejection, Verdict};
 use crate::machine::{LAPSED, Machine, Phase};
 use crate::record::Cause;
-use crate::start::{Decision, Start};
+use crate::start::Decision;
 
 /// How long a promoted mirror has to take a write.
 const VERIFY: Duration = Duration::from_secs(1);
@@ -36,6 +36,8 @@ pub(crate) struct Down {
     why: String,
     since: BootInstant,
     previous: StoreState,
+    /// The store was served from it until now, so it may go on as if nothing had happened.
+    served: bool,
     stage: Stage,
     looks: BTreeSet<Operation>,
     /// The lost primary was told to be a mirror: there is no way back to it as it was.
@@ -154,6 +156,9 @@ impl Machine {
         self.hold(HoldScope::All, true);
         self.publish();
         self.enter_down(lost, why, previous, false);
+        if let Phase::Down(down) = &mut self.phase {
+            down.served = true;
+        }
     }
 
     /// The primary of the registry is lost, and this process never served from it.
@@ -177,6 +182,7 @@ impl Machine {
             why,
             since: self.now,
             previous,
+            served: false,
             stage: Stage::Gather,
             looks: BTreeSet::new(),
             fenced_old,
@@ -233,13 +239,13 @@ impl Machine {
         let Phase::Down(down) = &self.phase else { return };
         let (lost, since, previous, fenced_old) =
             (down.lost.clone(), down.since, down.previous, down.fenced_old);
+        let served = down.served;
         if !fenced_old && let Some(found) = self.back(&lost, since) {
-            match &self.identity {
+            match self.identity.as_ref().filter(|_| served) {
                 None => {
-                    self.close();
                     self.give_up_plan("the primary came back");
                     // With looks of now: another sidecar may have promoted somebody meanwhile.
-                    self.enter(Phase::Start(Start { since: self.now }));
+                    self.find_out_anew();
                     return;
                 }
                 Some(identity) if identity.continues_in(&found) && is_primary(&found) => {

@@ -20,6 +20,8 @@ pub struct Record {
     pub position: Position,
     /// Why the epoch began.
     pub cause: Cause,
+    /// Whether this sidecar was in charge then. Only who was in charge last may promote anybody.
+    pub owned: bool,
     /// The switchover that is under way.
     pub intent: Option<Intent>,
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use foretoken_types::{BootInstant, EndpointId, Observation, Operation, Role};
+use foretoken_types::{Authority, BootInstant, EndpointId, Observation, Operation, Role};
 
 use crate::effect::Order;
 use crate::endpoints::is_primary;
@@ -56,7 +56,9 @@ impl Machine {
             self.reason = Some(format!("starting: {} was not looked at yet", waiting.id));
             return;
         }
-        if let Some(intent) = self.registry.record.as_ref().and_then(|record| record.intent.clone()) {
+        let intent = self.registry.record.as_ref().and_then(|record| record.intent.clone());
+        // Whoever was in charge later has ended it.
+        if let Some(intent) = intent.filter(|_| self.was_in_charge()) {
             self.begin_resolve(intent, false);
             return;
         }
@@ -94,24 +96,31 @@ impl Machine {
     /// Who is primary, by what was seen since `since`.
     pub(crate) fn decide(&self, since: BootInstant) -> Decision {
         let seen = self.serving_since(since);
-        match &self.registry.record {
+        let decision = match &self.registry.record {
             Some(record) => self.decide_by_record(record, &seen),
-            None => self.decide_by_markers(&seen),
+            None => return self.decide_by_markers(&seen),
+        };
+        match decision {
+            Decision::Primary(id, _) if !self.is_newest(&id, &seen) => Decision::Wait(format!(
+                "another sidecar was in charge after this one, or instead of it, and may have moved the role away from \
+                 {id}: every endpoint must answer, or the owner record there be renewed"
+            )),
+            decision => decision,
         }
     }
 
     fn decide_by_record(&self, record: &Record, seen: &[(&EndpointId, &Observation)]) -> Decision {
         let registered = &record.primary;
         let primaries: Vec<_> = seen.iter().filter(|(_, found)| is_primary(found)).collect();
-        let newer: Vec<_> = primaries
-            .iter()
-            .filter(|(id, found)| {
-                *id != registered && found.marker.is_some_and(|marker| marker > record.epoch)
-            })
-            .collect();
+        let own = seen.iter().find(|(id, _)| *id == registered);
+        // Who was not in charge has counted epochs of its own, which say nothing beside a marker.
+        let marked = own.and_then(|(_, found)| found.marker).unwrap_or_default();
+        let known = if record.owned { record.epoch } else { marked };
+        let is_newer = |found: &Observation| found.marker.is_some_and(|marker| marker > known);
+        let newer: Vec<_> =
+            primaries.iter().filter(|(id, found)| *id != registered && is_newer(found)).collect();
         let take =
             |(id, found): &(&EndpointId, &Observation)| Decision::Primary((*id).clone(), (*found).clone());
-        let own = seen.iter().find(|(id, _)| *id == registered);
         match (own, newer.as_slice()) {
             (Some(own), []) if is_primary(own.1) => take(own),
             (Some(own), [other]) if is_primary(own.1) => {
@@ -145,9 +154,7 @@ impl Machine {
                     // Whoever misses one epoch may have missed two: unless its owner is alive, or everybody answers, the
                     // newest primary may be another one.
                     [only] if !newer.is_empty() => {
-                        let ours = &self.params.instance;
-                        let owned = only.1.owner.as_ref().is_some_and(|owner| owner.instance != *ours);
-                        if owned || seen.len() == self.endpoints.len() {
+                        if self.has_living_owner(only.0) || seen.len() == self.endpoints.len() {
                             take(only)
                         } else {
                             Decision::Wait(format!(
@@ -165,6 +172,12 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Whether the primary `id` can't be an old one that came back: a sidecar that was in charge after this one may have moved
+    /// the role to an endpoint that does not answer now.
+    fn is_newest(&self, id: &EndpointId, seen: &[(&EndpointId, &Observation)]) -> bool {
+        seen.len() == self.endpoints.len() || self.was_in_charge() || self.has_living_owner(id)
     }
 
     /// Without a registry record: what the stores themselves tell.
@@ -259,6 +272,11 @@ impl Machine {
         if let Some(other) = self.owner_elsewhere() {
             self.reason =
                 Some(format!("a switchover was broken off, and sidecar {other} holds the owner record"));
+            return;
+        }
+        // Whoever was in charge later has ended it, or does so now.
+        if !self.was_in_charge() || matches!(self.ownership.authority, Authority::Follower(_)) {
+            self.find_out_anew();
             return;
         }
         match (old, new) {

@@ -3,14 +3,15 @@
 //! The common end of the start, of a switchover, of a failover and of following somebody else's change. Whoever comes here
 //! has made sure that nothing of the epoch before can be acknowledged any more.
 
-use foretoken_types::{Authority, EndpointId, Epoch, Failure, Observation, Operation, Position, StoreState};
+use foretoken_types::{
+    Authority, BootInstant, EndpointId, Epoch, Failure, Observation, Operation, Position, StoreState,
+};
 
 use crate::effect::{Order, Outcome};
 use crate::event::{Answer, Rejection};
 use crate::knowledge::Identity;
 use crate::machine::{LAPSED, Machine, Phase};
 use crate::record::{Cause, Record};
-use crate::start::Start;
 use crate::{Effect, repair};
 
 /// A primary on its way to being in charge.
@@ -30,13 +31,24 @@ enum Stage {
     /// Taking the owner record.
     Claim(Option<Operation>),
     /// Not the owner: registering as a follower. The owner must know of us before we acknowledge anything.
-    Register(Operation),
+    Register { order: Operation, known: bool },
+    /// Registered or in charge for the first time, or anew after a gap: who has missed it may be moving the role just now.
+    Settle(BootInstant),
     /// Raising the epoch.
     Save,
     /// The save is under way.
     Saving(Epoch),
     /// Writing the marker.
     Mark(Operation),
+}
+
+impl Take {
+    pub(crate) fn next_deadline(&self, machine: &Machine) -> BootInstant {
+        match self.stage {
+            Stage::Settle(until) => until,
+            _ => machine.registry.retry_at,
+        }
+    }
 }
 
 impl Machine {
@@ -53,12 +65,12 @@ impl Machine {
             Cause::Found => StoreState::Healthy,
             Cause::Switchover | Cause::Failover => StoreState::FailedOver,
         };
-        // The sidecar that has just promoted is the owner; who finds things as they are must ask.
-        let stage = if cause == Cause::Found {
-            Stage::Claim(None)
-        } else {
+        // The sidecar that was in charge of the old primary is so of the one that it has promoted; everybody else must ask.
+        let stage = if cause != Cause::Found && self.owns() {
             self.heard(self.now);
             Stage::Save
+        } else {
+            Stage::Claim(None)
         };
         self.enter(Phase::Take(Take { primary, found, cause, position, state, detail, stage }));
     }
@@ -71,8 +83,8 @@ impl Machine {
                 let primary = take.primary.clone();
                 if let Some(why) = why {
                     self.ownership.authority = Authority::Follower(why);
-                    let stage = self.register(&primary).map_or(Stage::Save, Stage::Register);
-                    self.set_stage(stage);
+                    self.register(&primary);
+                    self.set_stage_of_registration();
                     self.advance_take();
                 } else if !self.ownership.is_claiming() {
                     let operation = self.claim(&primary);
@@ -81,8 +93,22 @@ impl Machine {
             }
             Stage::Save => self.save_epoch(),
             Stage::Saving(epoch) if !self.is_saving() => self.epoch_saved(epoch),
-            Stage::Claim(Some(_)) | Stage::Register(_) | Stage::Saving(_) | Stage::Mark(_) => {}
+            // Roles as they are now: they may have changed since.
+            Stage::Settle(until) if self.now >= until => self.find_out_anew(),
+            Stage::Settle(_)
+            | Stage::Claim(Some(_))
+            | Stage::Register { .. }
+            | Stage::Saving(_)
+            | Stage::Mark(_) => {}
         }
+    }
+
+    /// Waits for a registration that is under way, if there is one.
+    fn set_stage_of_registration(&mut self) {
+        let known = self.is_known();
+        let register = |order| Stage::Register { order, known };
+        let stage = self.ownership.claim().map_or(Stage::Save, register);
+        self.set_stage(stage);
     }
 
     fn set_stage(&mut self, stage: Stage) {
@@ -119,6 +145,7 @@ impl Machine {
                 (Cause::Found, Some(old)) if moved.is_none() => old.cause,
                 (cause, _) => cause,
             },
+            owned: self.ownership.authority == Authority::Owner,
             intent: None,
         };
         if self.save(record).is_some() {
@@ -147,16 +174,27 @@ impl Machine {
     pub(crate) fn take_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
         let Phase::Take(take) = &self.phase else { return };
         match take.stage {
-            Stage::Claim(Some(order)) | Stage::Register(order) if order == operation => {
-                let gone =
-                    matches!(&result, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }));
-                if gone {
-                    self.reason =
-                        Some(format!("{} did not answer the claim of the owner record", take.primary));
-                    self.enter(Phase::Start(Start { since: self.now }));
-                } else {
-                    let stage = self.ownership.claim().map_or(Stage::Save, Stage::Register);
-                    self.set_stage(stage);
+            Stage::Claim(Some(order)) | Stage::Register { order, .. } if order == operation => {
+                match (&take.stage, result) {
+                    (_, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. })) => {
+                        self.reason =
+                            Some(format!("{} did not answer the claim of the owner record", take.primary));
+                        self.find_out_anew();
+                    }
+                    (Stage::Register { known: false, .. }, Ok(_)) => {
+                        self.reason =
+                            Some("waiting until the sidecar in charge knows of this one".to_owned());
+                        self.set_stage(Stage::Settle(self.now + self.settle()));
+                    }
+                    _ => match self.unsettled_until() {
+                        Some(until) => {
+                            self.reason = Some(
+                                "waiting until whoever was in charge before knows of this one".to_owned(),
+                            );
+                            self.set_stage(Stage::Settle(until));
+                        }
+                        None => self.set_stage_of_registration(),
+                    },
                 }
             }
             // A marker that can't be written (out of memory, say) is written later: the epoch holds without it.

@@ -14,6 +14,7 @@ fn record(epoch: u64) -> StoreRecord {
         history: Some("8371445ee47aa1ed".to_owned()),
         descends: Some("before".to_owned()),
         position: Some(Position(u64::MAX)),
+        owned: true,
         since_unix_ms: 1_700_000_000_000,
         ..StoreRecord::new(Epoch(epoch))
     }

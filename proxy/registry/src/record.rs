@@ -25,6 +25,9 @@ pub struct StoreRecord {
     pub descends: Option<String>,
     /// How far that history had gone at the change.
     pub position: Option<Position>,
+    /// Whether the sidecar that wrote this was in charge of the store.
+    #[serde(default)]
+    pub owned: bool,
     /// Wall clock at the change, in milliseconds since 1970; for people, nothing is decided by it.
     pub since_unix_ms: u64,
 }
@@ -42,6 +45,7 @@ impl StoreRecord {
             history: None,
             descends: None,
             position: None,
+            owned: false,
             since_unix_ms: 0,
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn load(registry: &dyn Registry, store: &StoreId) -> Result<Option<Re
             Some(IntentKind::Planned) => Cause::Switchover,
             Some(IntentKind::Reactive) => Cause::Failover,
         },
+        owned: record.owned,
         intent: intent.map(|intent| Intent { from: intent.from, to: intent.to }),
     }))
 }
@@ -89,6 +90,7 @@ fn write(
         history: Some(record.history.clone()),
         descends: record.descends.clone(),
         position: Some(record.position),
+        owned: record.owned,
         since_unix_ms: unix_ms(),
         ..StoreRecord::new(record.epoch)
     };

@@ -37,6 +37,15 @@ pub(crate) struct Ack {
     pub(crate) term: u64,
 }
 
+/// A write that was acknowledged though it is no part of what a newer primary went on from.
+#[derive(Clone, Debug)]
+pub(crate) struct Break {
+    pub(crate) ack: Ack,
+    /// The newer one, and through whom it had acknowledged something.
+    pub(crate) newer: EndpointId,
+    pub(crate) through: usize,
+}
+
 /// What reaches a process.
 #[derive(Debug)]
 enum Input {
@@ -68,9 +77,15 @@ pub(crate) struct Sim {
     pub(crate) random: Random,
     pub(crate) spoilers: Vec<Spoiler>,
     pub(crate) acks: Vec<Ack>,
+    /// The first one.
+    pub(crate) broken: Option<Break>,
+    /// What was done to processes and servers, and which roles were changed when; for who looks into a seed.
+    pub(crate) log: Vec<(BootInstant, String)>,
+    /// The newest term in which something was acknowledged, by which server and through which sidecar.
+    newest: (u64, usize, usize),
     /// Time between the writes of one client; `None`: nobody writes.
     pub(crate) write_every: Option<Duration>,
-    /// How long a data thread may take to see a posture, at most.
+    /// For how long a data thread sees no posture now and then, at most.
     pub(crate) posture_delay: Duration,
     /// How long a message takes, at least and at most.
     pub(crate) latency: (Duration, Duration),
@@ -91,6 +106,9 @@ impl Sim {
             random: Random::new(seed),
             spoilers: Vec::new(),
             acks: Vec::new(),
+            broken: None,
+            log: Vec::new(),
+            newest: (0, 0, 0),
             write_every: None,
             posture_delay: Duration::ZERO,
             latency: (MS / 5, MS / 5),
@@ -118,6 +136,7 @@ impl Sim {
     }
 
     pub(crate) fn start(&mut self, sidecar: usize) {
+        self.note(format!("start sidecar {sidecar}"));
         let at = &mut self.sidecars[sidecar];
         at.reset();
         (at.runs, at.paused_until) = (true, self.now);
@@ -134,6 +153,7 @@ impl Sim {
 
     /// The process is killed.
     pub(crate) fn crash(&mut self, sidecar: usize) {
+        self.note(format!("crash sidecar {sidecar}"));
         // Written, but nobody was told: what a crash after the write leaves behind.
         let at = &mut self.sidecars[sidecar];
         at.runs = false;
@@ -155,10 +175,12 @@ impl Sim {
     }
 
     pub(crate) fn pause(&mut self, sidecar: usize, how_long: Duration) {
+        self.note(format!("pause sidecar {sidecar} for {} ms", how_long.as_millis()));
         self.sidecars[sidecar].paused_until = self.now + how_long;
     }
 
     pub(crate) fn kill(&mut self, id: &str) {
+        self.note(format!("kill {id}"));
         let index = self.cluster.index(&id.into());
         self.cluster.servers[index].life = Life::Killed;
         for request in self.waiting.remove(&index).unwrap_or_default() {
@@ -170,6 +192,7 @@ impl Sim {
     pub(crate) fn restart(&mut self, id: &str) {
         let index = self.cluster.index(&id.into());
         if self.cluster.servers[index].life == Life::Killed {
+            self.note(format!("restart {id}"));
             self.cluster.restart(index, usize::MAX);
         }
     }
@@ -178,6 +201,7 @@ impl Sim {
         let server = self.cluster.server(id);
         if server.life == Life::Up {
             server.life = Life::Frozen;
+            self.note(format!("freeze {id}"));
         }
     }
 
@@ -185,6 +209,7 @@ impl Sim {
     pub(crate) fn thaw(&mut self, id: &str) {
         let index = self.cluster.index(&id.into());
         if self.cluster.servers[index].life == Life::Frozen {
+            self.note(format!("thaw {id}"));
             self.cluster.servers[index].life = Life::Up;
             self.later(MS / 10, Item::Wake(index));
         }
@@ -251,6 +276,44 @@ impl Sim {
                 _ => None,
             })
             .collect()
+    }
+
+    fn note(&mut self, what: String) {
+        self.log.push((self.now, what));
+    }
+
+    /// What happened, a line each, up to the first break if there is one: the log, and what each machine wanted. Looks, claims
+    /// and mere renewals of a lease are left out.
+    pub(crate) fn story(&self) -> String {
+        let mut lines: Vec<(BootInstant, String)> = self.log.clone();
+        for (number, sidecar) in self.sidecars.iter().enumerate() {
+            let mut last = String::new();
+            for (at, effect) in &sidecar.effects {
+                let line = match effect {
+                    Effect::Publish(posture) => {
+                        let hold = posture.hold.map(|hold| (hold.scope, hold.fence));
+                        let (state, epoch, primary) = (posture.state, posture.epoch, &posture.primary);
+                        let lease = posture.lease.is_some();
+                        format!("publish {state} {epoch} {primary:?}, lease {lease}, hold {hold:?}")
+                    }
+                    Effect::Order { order: Order::Observe { .. } | Order::Claim { .. }, .. } => continue,
+                    Effect::Order { endpoint, order, .. } => format!("{endpoint}: {order:?}"),
+                    Effect::Save { record, .. } => format!("save {record:?}"),
+                    Effect::Report(change) => {
+                        format!("report {:?} {:?}: {}", change.kind, change.outcome, change.detail)
+                    }
+                    Effect::PublishLoss { .. } => format!("{effect:?}"),
+                };
+                if line != last {
+                    lines.push((sidecar.global(*at), format!("sidecar {number}: {line}")));
+                    last = line;
+                }
+            }
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        let end = self.broken.as_ref().map_or(self.now, |broken| broken.ack.at);
+        let told = lines.iter().take_while(|(at, _)| *at <= end);
+        told.map(|(at, line)| format!("{:>11.3} ms {line}\n", at.as_nanos() as f64 / 1e6)).collect()
     }
 
     fn later(&mut self, after: Duration, item: Item) {
@@ -352,12 +415,24 @@ impl Sim {
                 let at = &mut self.sidecars[sidecar].threads[thread];
                 if at.in_flight.remove(&write).is_some() {
                     if result.is_ok() && at.posture.acknowledges(epoch, local) {
-                        self.acks.push(Ack { write, sidecar, epoch, at: self.now, server, term });
+                        self.acknowledge(Ack { write, sidecar, epoch, at: self.now, server, term });
                     }
                     self.obey(sidecar, thread, 0);
                 }
             }
         }
+    }
+
+    fn acknowledge(&mut self, ack: Ack) {
+        let (term, newest, through) = self.newest;
+        if ack.term >= term {
+            self.newest = (ack.term, ack.server, ack.sidecar);
+        } else if self.broken.is_none() && !self.cluster.servers[newest].has(ack.write) {
+            let newer = self.cluster.servers[newest].id.clone();
+            self.note(format!("BROKEN: {ack:?}, which {newer} has not"));
+            self.broken = Some(Break { ack: ack.clone(), newer, through });
+        }
+        self.acks.push(ack);
     }
 
     fn obey(&mut self, sidecar: usize, thread: usize, in_doubt: u64) {
@@ -441,10 +516,12 @@ impl Sim {
         match effect {
             Effect::Publish(posture) => {
                 for thread in 0..self.sidecars[sidecar].threads.len() {
-                    // Mostly at once; now and then a thread is late.
-                    let late = self.random.once_in(4);
-                    let after = if late { self.posture_delay } else { self.posture_delay / 50 };
-                    let after = self.random.duration(Duration::ZERO, after);
+                    let late = self.random.duration(Duration::ZERO, self.posture_delay);
+                    let blind = self.random.once_in(4).then(|| self.now + late);
+                    let at = &mut self.sidecars[sidecar].threads[thread];
+                    // Never an older posture after a newer one.
+                    at.blind_until = at.blind_until.max(blind.unwrap_or_default());
+                    let after = self.now.until(at.blind_until);
                     self.deliver(sidecar, after, Input::Seen(thread, posture.clone()));
                 }
             }

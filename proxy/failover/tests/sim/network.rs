@@ -120,6 +120,10 @@ impl Sim {
             Life::Killed => self.reply(server, &request, Err(Failure::Refused)),
             Life::Frozen => self.waiting.entry(server).or_default().push(request),
             Life::Up => {
+                if matches!(request.command, Command::Promote | Command::Demote(_) | Command::Fence(_)) {
+                    let id = &self.cluster.servers[server].id;
+                    self.note(format!("{id} executes {:?} of sidecar {}", request.command, request.sidecar));
+                }
                 let reply = self.cluster.execute(server, &request.command, self.now);
                 let wakes =
                     matches!(request.command, Command::Resume | Command::Demote(_) | Command::Fence(_));

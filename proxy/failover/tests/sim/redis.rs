@@ -139,6 +139,13 @@ impl Server {
         self.entries.iter().rev().any(|entry| *entry == Entry::Write(write))
     }
 
+    pub(crate) fn writes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Write(write) => Some(*write),
+            _ => None,
+        })
+    }
+
     pub(crate) fn apply(&mut self, entry: Entry) {
         match &entry {
             Entry::Write(_) => self.keys += 1,

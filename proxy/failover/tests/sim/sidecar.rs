@@ -75,6 +75,8 @@ pub(crate) struct Thread {
     pub(crate) posture: Posture,
     pub(crate) in_flight: BTreeMap<u64, Epoch>,
     answered: Option<Operation>,
+    /// It sees no posture until then, by the simulation's clock.
+    pub(crate) blind_until: BootInstant,
     /// It never answers a hold.
     pub(crate) stuck: bool,
 }
@@ -193,6 +195,7 @@ impl Sidecar {
             posture: Posture::closed(self.params.store.clone()),
             in_flight: BTreeMap::new(),
             answered: None,
+            blind_until: BootInstant::default(),
             stuck: false,
         };
         self.threads = (0..self.params.threads).map(|_| thread()).collect();

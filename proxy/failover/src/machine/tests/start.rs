@@ -27,6 +27,7 @@ fn record(epoch: u64, primary: &str) -> Record {
         descends: None,
         position: Position(0),
         cause: Cause::Found,
+        owned: true,
         intent: None,
     }
 }
@@ -158,7 +159,7 @@ const ROWS: &[Row] = &[
         Err("b carries a newer epoch than the registry, and not every endpoint answers"),
     ),
     (
-        "the same, and somebody is in charge of the newer one",
+        "the same, and somebody has claimed the newer one, who may be gone",
         |sim| {
             knows(sim, record(3, "a"));
             promoted(sim, "b");
@@ -166,7 +167,7 @@ const ROWS: &[Row] = &[
             sim.command("b", &Command::Claim("other".into(), MS * 60_000));
             kill(sim, "a");
         },
-        Ok(("b", 5)),
+        Err("b carries a newer epoch than the registry, and not every endpoint answers"),
     ),
     (
         "two newer ones than the registry knows",
@@ -431,9 +432,147 @@ fn a_follower_registers_and_becomes_owner_when_the_owner_is_gone() {
         "the marker is the owner's: {:?}",
         trace(&sim)
     );
+    forget(&mut sim);
     sim.run_for(MS * 8000);
     assert_eq!(*sim.sidecars[0].machine.authority(), Authority::Owner);
-    assert_eq!(sim.cluster.server("a").marker(), Some(Epoch(1)), "the owner writes the marker");
+    assert_eq!(
+        trace(&sim),
+        [
+            "a: register",
+            "save epoch 1 of a",
+            "publish healthy a 1",
+            "a: mark 1",
+            "publish healthy a 1, hold all",
+            "publish unavailable a 1, no lease",
+            "save epoch 2 of a",
+            "a: mark 2",
+            "publish healthy a 2"
+        ],
+        "it begins an epoch of its own, which tells whoever was in charge before"
+    );
+}
+
+/// What a sidecar knows that has followed another one in front of "a", which has marked epoch 1.
+fn has_followed(sim: &mut Sim) {
+    sim.command("a", &Command::Mark(Epoch(1)));
+    knows(sim, Record { owned: false, ..record(4, "a") });
+}
+
+#[test]
+fn who_was_not_in_charge_last_serves_only_when_no_newer_primary_can_be_hidden() {
+    let rows: [(&str, Given, bool); 5] = [
+        (
+            "in charge last",
+            |sim| {
+                sim.command("a", &Command::Mark(Epoch(4)));
+                knows(sim, record(4, "a"));
+                kill(sim, "c");
+            },
+            true,
+        ),
+        (
+            "somebody has marked a newer epoch",
+            |sim| {
+                sim.command("a", &Command::Mark(Epoch(5)));
+                knows(sim, record(4, "a"));
+                kill(sim, "c");
+            },
+            false,
+        ),
+        (
+            "followed",
+            |sim| {
+                has_followed(sim);
+                kill(sim, "c");
+            },
+            false,
+        ),
+        ("followed, and everybody answers", has_followed, true),
+        (
+            "followed, and the owner claimed once more before it went",
+            |sim| {
+                has_followed(sim);
+                sim.command("a", &Command::Claim("other".into(), MS * 10_000));
+                kill(sim, "c");
+            },
+            false,
+        ),
+    ];
+    for (name, given, served) in rows {
+        let mut sim = world();
+        given(&mut sim);
+        sim.start(0);
+        assert_eq!(sim.run_until(MS * 20_000, |sim| sim.serves(0)), served, "{name}: {}", reason(&sim));
+        assert!(served || reason(&sim).contains("every endpoint must answer"), "{name}: {}", reason(&sim));
+        kill(&mut sim, "b");
+        sim.restart("c");
+        assert!(served || !sim.run_until(MS * 2000, |sim| sim.serves(0)), "{name}: c is back, b is gone");
+        sim.restart("b");
+        assert!(sim.run_until(MS * 4000, |sim| sim.serves(0)), "{name}: all are back: {}", reason(&sim));
+    }
+}
+
+#[test]
+fn a_follower_serves_beside_a_silent_endpoint_once_the_owner_has_renewed_its_record() {
+    let rows: [(&str, Given, &str); 2] = [
+        (
+            "the primary that it knows",
+            |sim| {
+                has_followed(sim);
+                kill(sim, "c");
+            },
+            "a",
+        ),
+        (
+            "a newer one",
+            |sim| {
+                knows(sim, record(3, "a"));
+                promoted(sim, "b");
+                marked(sim, "b", 4);
+                kill(sim, "a");
+            },
+            "b",
+        ),
+    ];
+    for (name, given, primary) in rows {
+        let mut sim = world();
+        given(&mut sim);
+        sim.start(0);
+        let mut served_after = None;
+        for second in 0..16 {
+            sim.command(primary, &Command::Claim("other".into(), MS * 10_000));
+            sim.run_for(MS * 1000);
+            if sim.serves(0) {
+                served_after = served_after.or(Some(second));
+            }
+        }
+        // The life of a record, and the time in which the owner comes to know of the follower.
+        assert!(matches!(served_after, Some(11..=13)), "{name}: {served_after:?}: {}", reason(&sim));
+        assert!(matches!(sim.sidecars[0].machine.authority(), Authority::Follower(_)), "{name}");
+        assert_eq!(standing(&sim).0, primary, "{name}");
+    }
+}
+
+#[test]
+fn who_was_not_in_charge_last_promotes_nobody() {
+    let mut sim = world();
+    has_followed(&mut sim);
+    kill(&mut sim, "a");
+    sim.start(0);
+    sim.run_for(MS * 20_000);
+    assert_eq!(trace(&sim).iter().filter(|line| line.contains("mote")).count(), 0, "{:?}", trace(&sim));
+    assert!(reason(&sim).contains("another sidecar was in charge"), "{}", reason(&sim));
+}
+
+#[test]
+fn of_two_primaries_the_marker_tells_the_newer_one_whatever_a_follower_has_counted() {
+    let mut sim = world();
+    has_followed(&mut sim);
+    sim.command("c", &Command::Promote);
+    sim.command("c", &Command::Mark(Epoch(2)));
+    sim.start(0);
+    assert!(sim.run_until(MS * 4000, |sim| sim.serves(0)), "{}", reason(&sim));
+    assert_eq!(standing(&sim).0, "c");
 }
 
 #[test]
