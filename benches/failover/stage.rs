@@ -9,7 +9,7 @@ use foretoken_demo::checker::{Findings, check};
 use foretoken_demo::history::{Fault, Operation, wall_clock};
 use foretoken_demo::servers::Server;
 use foretoken_demo::sidecar::{Setup, Sidecar};
-use foretoken_demo::workload::{Load, Workload, contents};
+use foretoken_demo::workload::{Load, Mix, Workload, contents};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
@@ -74,8 +74,15 @@ impl Stage {
     pub(crate) async fn clients(&self, rng: &mut StdRng) -> Result<Clients, Error> {
         let (began, epoch) = (wall_clock(), Instant::now());
         let prefix = format!("bench:{:016x}", rng.random::<u64>());
-        let load =
-            Load { url: self.sidecar.url(), first: 0, clients: CLIENTS, prefix, seed: rng.random(), epoch };
+        let load = Load {
+            url: self.sidecar.url(),
+            first: 0,
+            clients: CLIENTS,
+            prefix,
+            seed: rng.random(),
+            epoch,
+            mix: Mix::All,
+        };
         let workload = Workload::connect(load)?;
         if !workload.connected(LONG).await {
             return Err(Error::Sidecar(format!("clients could not connect for {LONG:?}")));

@@ -1,8 +1,10 @@
 //! The whole program over real servers: switchovers, crashes, freezes, restarts, and what the history says of them.
 
+mod alone;
 mod crash;
 mod durable;
 mod exhaustion;
+mod foretold;
 mod freeze;
 mod life;
 mod planned;

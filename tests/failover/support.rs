@@ -10,7 +10,7 @@ use foretoken_demo::checker::{Findings, check};
 use foretoken_demo::history::{Contents, Fault, Operation};
 use foretoken_demo::servers::Server;
 use foretoken_demo::sidecar::{STORE, Setup, Sidecar};
-use foretoken_demo::workload::{Load, Workload, contents};
+use foretoken_demo::workload::{Load, Mix, Workload, contents};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -95,6 +95,11 @@ impl Store {
 
     /// Eight clients at work.
     pub(crate) fn clients(&self) -> Clients {
+        self.clients_with(Mix::All)
+    }
+
+    /// The same, with certain operations.
+    pub(crate) fn clients_with(&self, mix: Mix) -> Clients {
         let (began, epoch) = (foretoken_demo::history::wall_clock(), Instant::now());
         let load = Load {
             url: self.sidecar.url(),
@@ -104,6 +109,7 @@ impl Store {
             // Chance is not what these tests are about; a failure is repeated by the same operations.
             seed: 1,
             epoch,
+            mix,
         };
         Clients { workload: Workload::start(load).expect("a URL"), began }
     }
@@ -131,6 +137,16 @@ impl Clients {
     /// Waits until that many more operations are done.
     pub(crate) async fn work(&self, operations: u64) {
         assert!(self.workload.advances(operations, LONG).await, "clients have nothing done any more");
+    }
+
+    /// Waits until that many operations have failed.
+    pub(crate) async fn fails(&self, operations: u64) {
+        assert!(self.workload.fails(operations, LONG).await, "no operation fails");
+    }
+
+    /// Waits until that many more operations have ended, one way or another.
+    pub(crate) async fn ends_of_operations(&self, operations: u64) {
+        assert!(self.workload.goes_on(operations, LONG).await, "clients hang");
     }
 
     /// More clients, connected and waiting.

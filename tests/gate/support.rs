@@ -140,7 +140,7 @@ pub(crate) struct House {
     pub(crate) sidecar: Sidecar,
     pub(crate) gates: Vec<Gate>,
     pub(crate) servers: Vec<Server>,
-    pub(crate) dir: TempDir,
+    _dir: TempDir,
 }
 
 impl House {
@@ -159,7 +159,7 @@ impl House {
         }
         setup.of_endpoint = gated(&servers, "");
         let sidecar = Sidecar::start(program(), &setup).expect("starts");
-        let mut house = Self { sidecar, gates, servers, dir };
+        let mut house = Self { sidecar, gates, servers, _dir: dir };
         house.whole().await;
         house
     }

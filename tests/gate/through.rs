@@ -7,7 +7,7 @@ use foretoken_app::client::model::SwitchoverOutcome;
 use foretoken_demo::checker::check;
 use foretoken_demo::servers::Server;
 use foretoken_demo::sidecar::{Setup, Sidecar};
-use foretoken_demo::workload::{Load, Workload, contents};
+use foretoken_demo::workload::{Load, Mix, Workload, contents};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ fn clients(house: &House) -> Workload {
         prefix: "test".to_owned(),
         seed: 1,
         epoch: Instant::now(),
+        mix: Mix::All,
     };
     Workload::start(load).expect("a URL")
 }

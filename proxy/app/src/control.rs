@@ -129,8 +129,13 @@ pub(crate) fn spawn(
     tokio::spawn(barrier::Barrier { endpoints: connections, posture: posture.clone(), asks: asks_in }.run());
     let (commands, commands_in) = mpsc::channel(COMMANDS_DEPTH);
     let (signals, signals_in) = mpsc::channel(SIGNALS_DEPTH);
+    #[cfg(feature = "faults")]
+    let stopped = stop.clone();
     let inputs = engine::Inputs { signals: signals_in, reports, commands: commands_in, stop };
     let engine = engine::Engine::new(params, registry, clock, signals, posture_out, status_out);
-    let task = tokio::spawn(engine.run(inputs));
+    let control = engine.run(inputs);
+    #[cfg(feature = "faults")]
+    let control = crate::faults::halting(control, stopped);
+    let task = tokio::spawn(control);
     StoreHandle { asks, posture, status, commands, task }
 }

@@ -7,6 +7,8 @@ pub mod client;
 mod clock;
 mod control;
 mod error;
+#[cfg(feature = "faults")]
+mod faults;
 mod gate;
 mod metrics;
 mod passes;

@@ -1,5 +1,6 @@
 //! The acts, one after the other on one stage.
 
+mod alone;
 mod crash;
 mod foretold;
 mod freeze;
@@ -42,10 +43,7 @@ pub(crate) async fn all(program: &Path, seed: u64, path: &Path) -> Result<bool, 
         }
     } else {
         stage.record.part("end");
-        let stopped = stage.sidecar.stop(Duration::from_secs(10)).await;
-        let words = stopped.as_ref().map_or_else(ToString::to_string, ToString::to_string);
-        let kept = stopped.is_ok_and(|status| status.success());
-        stage.report.promise("end", "SIGTERM drains and ends the sidecar", words, kept);
+        stage.stop(true).await;
     }
     let seen = stage.record.so_far();
     let page = Page { seed, report: &stage.report, seen: &seen, config: &stage.sidecar.config };
@@ -69,8 +67,14 @@ async fn play(stage: &mut Stage) -> Result<(), Error> {
     crash::play(stage).await?;
     begin(stage, "Act 4, freeze and return", "SIGSTOP, failover, SIGCONT");
     freeze::play(stage).await?;
-    begin(stage, "Act 5, foretold", "connections leak, and the role moves before they run out");
-    foretold::play(stage).await
+    begin(stage, "Act 5, foretold", "something runs out at the primary, and the role moves before it does");
+    foretold::play(stage).await?;
+    begin(
+        stage,
+        "Act 6, alone",
+        "the primary and the control loop are gone together; a token is in hand, or not",
+    );
+    alone::play(stage).await
 }
 
 fn begin(stage: &Stage, title: &str, words: &str) {

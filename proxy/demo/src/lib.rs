@@ -2,7 +2,10 @@
 #![warn(missing_docs)]
 
 mod acts;
+pub mod alone;
 pub mod checker;
+pub mod exhaustion;
+pub mod foretold;
 pub mod history;
 mod live;
 mod page;

@@ -71,6 +71,8 @@ pub(crate) struct Look {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Interval {
     pub(crate) at_ms: u64,
+    /// Which clients.
+    pub(crate) who: &'static str,
     pub(crate) done: u64,
     pub(crate) not_executed: u64,
     pub(crate) in_doubt: u64,
@@ -152,8 +154,7 @@ impl Record {
 
     /// Something happened now.
     pub(crate) fn event(&self, by: By, words: &str) {
-        let event = Event { at_ms: self.now(), by, words: words.chars().take(WORDS_MAX).collect() };
-        push(&mut self.seen().events, event);
+        self.event_at(Instant::now(), by, words);
     }
 
     /// That share of something is used up now.
@@ -161,12 +162,18 @@ impl Record {
         push(&mut self.seen().gauges, Gauge { at_ms: self.now(), what: what.to_owned(), used });
     }
 
-    /// What clients did whose history began at `epoch`.
-    pub(crate) fn history(&self, history: &[Operation], epoch: Instant) {
+    /// Something happened at that moment.
+    pub(crate) fn event_at(&self, at: Instant, by: By, words: &str) {
+        let at_ms = millis(at.saturating_duration_since(self.began));
+        push(&mut self.seen().events, Event { at_ms, by, words: words.chars().take(WORDS_MAX).collect() });
+    }
+
+    /// What `who` did, whose history began at `epoch`.
+    pub(crate) fn history(&self, who: &'static str, history: &[Operation], epoch: Instant) {
         let offset = epoch.saturating_duration_since(self.began);
         let mut seen = self.seen();
         for interval in intervals(history, offset) {
-            push(&mut seen.intervals, interval);
+            push(&mut seen.intervals, Interval { who, ..interval });
         }
     }
 
@@ -214,6 +221,7 @@ impl Record {
         let now = self.now();
         let mut seen = self.seen().clone();
         end(&mut seen.parts, now);
+        seen.events.sort_by_key(|event| event.at_ms);
         seen.took_ms = now;
         seen
     }

@@ -108,6 +108,21 @@ impl Server {
         self.port
     }
 
+    /// Where its data are.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The number of its process.
+    ///
+    /// # Errors
+    ///
+    /// It is not running.
+    pub fn process(&self) -> io::Result<u32> {
+        self.child.as_ref().map(Child::id).ok_or_else(|| io::Error::other("it is not running"))
+    }
+
     /// kill -9. Returns when it is dead.
     ///
     /// # Errors

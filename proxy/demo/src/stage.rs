@@ -1,6 +1,6 @@
 //! What every act needs: servers, sidecar, clients, chance, and the table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use foretoken_app::client::model::StoreStatus;
@@ -11,16 +11,19 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::checker::{Findings, check};
+use crate::exhaustion::Disk;
 use crate::history::{Contents, Fault, Operation};
 use crate::live::Live;
 use crate::record::{By, Looking, Record};
 use crate::report::Report;
 use crate::servers::Server;
 use crate::sidecar::{Setup, Sidecar};
-use crate::workload::{Load, Workload, contents};
+use crate::workload::{Load, Mix, Workload, contents};
 
 /// Clients of an act.
-const CLIENTS: u16 = 8;
+pub(crate) const CLIENTS: u16 = 8;
+/// What they are called in the report.
+const CLIENTS_ARE: &str = "clients";
 /// Clients that begin only when the primary stands still: what they send first reaches it for sure.
 const RESERVE: u16 = 4;
 /// How long a repair may take.
@@ -32,10 +35,12 @@ pub(crate) struct Stage {
     pub(crate) servers: Vec<Server>,
     /// What is seen of it all.
     pub(crate) record: Record,
-    _looking: Looking,
+    looking: Looking,
+    program: PathBuf,
     rng: StdRng,
-    // Last, so that everything in it is gone when it goes.
-    _dir: TempDir,
+    // The last two, so that everything in them is gone when they go.
+    disks: Vec<Disk>,
+    dir: TempDir,
 }
 
 /// Clients at work in an act.
@@ -57,26 +62,77 @@ pub(crate) struct Over {
     pub(crate) began: SystemTime,
 }
 
+/// Where the servers stand.
+const PLACES: [(&str, &str); 3] = [("a", "west"), ("b", "west"), ("c", "east")];
+
+/// Risk is looked at once a second instead of once a minute: how many times faster its clocks go. Leases, detectors and
+/// holds keep their times.
+pub(crate) const COMPRESSION: u32 = 60;
+
+fn risk(policy: &str) -> String {
+    format!("risk = {{ policy = \"{policy}\", step = \"{}s\", cooldown = \"0s\" }}\n", 60 / COMPRESSION)
+}
+
+fn servers(dir: &Path, names: &[(&str, &str)]) -> std::io::Result<Vec<Server>> {
+    names.iter().map(|(name, region)| Server::start(dir, name, region)).collect()
+}
+
 impl Stage {
     /// Three servers in two regions, and the sidecar in front of them.
     pub(crate) async fn set(program: &Path, seed: u64) -> Result<Self, Error> {
         let dir = TempDir::with_prefix("foretoken-demo-")?;
-        let places = [("a", "west"), ("b", "west"), ("c", "east")];
-        let servers = places
-            .iter()
-            .map(|(name, region)| Server::start(dir.path(), name, region))
-            .collect::<std::io::Result<Vec<_>>>()?;
+        let servers = servers(dir.path(), &PLACES)?;
         let mut setup = Setup::new(dir.path(), &servers);
-        // Minutes become seconds for the risk; leases are as they are.
-        setup.store = "risk = { policy = \"switch\", step = \"1s\", cooldown = \"0s\" }\n".to_owned();
+        setup.store = risk("switch");
         let sidecar = Sidecar::start(program, &setup)?;
         let rng = StdRng::seed_from_u64(seed);
         let record = Record::new(servers.iter().map(|server| server.name.clone()).collect());
-        let _looking = record.look_at(sidecar.client());
-        let report = Report::default();
-        let mut stage = Self { report, sidecar, servers, record, _looking, rng, _dir: dir };
+        let looking = record.look_at(sidecar.client());
+        let (report, program) = (Report::default(), program.to_owned());
+        let disks = Vec::new();
+        let mut stage = Self { report, sidecar, servers, record, looking, program, rng, disks, dir };
         stage.sidecar.wait_whole(REPAIR_MAX).await?;
         Ok(stage)
+    }
+
+    /// Other servers and another sidecar, in place of those so far. `disks`: each server gets one of its own.
+    pub(crate) async fn reset(&mut self, name: &str, disks: bool) -> Result<(), Error> {
+        self.stop(false).await;
+        let dir = self.dir.path().join(name);
+        if disks {
+            for (name, _) in PLACES {
+                self.disks.push(Disk::mount(&dir.join(name))?);
+            }
+        }
+        self.servers = servers(&dir, &PLACES)?;
+        let mut setup = Setup::new(&dir, &self.servers);
+        setup.store = risk("switch");
+        self.sidecar = Sidecar::start(&self.program, &setup)?;
+        self.looking = self.record.look_at(self.sidecar.client());
+        self.sidecar.wait_whole(REPAIR_MAX).await?;
+        Ok(())
+    }
+
+    /// Ends the sidecar and the servers. `all`: nothing comes after them.
+    pub(crate) async fn stop(&mut self, all: bool) {
+        let stopped = self.sidecar.stop(Duration::from_secs(10)).await;
+        let words = stopped.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+        let kept = stopped.is_ok_and(|status| status.success());
+        if all || !kept {
+            self.report.promise("end", "SIGTERM drains and ends the sidecar", words, kept);
+        }
+        self.servers.clear();
+        self.disks.clear();
+    }
+
+    /// A place for more.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The program that is shown.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// A moment of this run's own.
@@ -84,12 +140,22 @@ impl Stage {
         self.rng.random_range(least..most)
     }
 
+    /// One of several, by this run's own chance.
+    pub(crate) fn draw<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        (!from.is_empty()).then(|| from[self.rng.random_range(0..from.len())])
+    }
+
     /// Sends clients to work at `url`.
     pub(crate) fn begin(&mut self, url: String, prefix: &str) -> Result<Act, Error> {
+        self.begin_with(url, prefix, Mix::All)
+    }
+
+    /// The same, with certain operations.
+    pub(crate) fn begin_with(&mut self, url: String, prefix: &str, mix: Mix) -> Result<Act, Error> {
         let (began, epoch) = (crate::history::wall_clock(), Instant::now());
         let seed = self.rng.random();
         let through = url == self.sidecar.url();
-        let load = Load { url, first: 0, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch };
+        let load = Load { url, first: 0, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch, mix };
         let workload = Workload::start(load)?;
         let live = Live::start(workload.progress(), self.sidecar.client());
         Ok(Act { workload, live, record: self.record.clone(), through, began })
@@ -185,7 +251,7 @@ impl Act {
         }
         drop(self.live);
         if self.through {
-            self.record.history(&history, load.epoch);
+            self.record.history(CLIENTS_ARE, &history, load.epoch);
         }
         let contents = contents(url, &load).await?;
         let findings = check(&history, &contents, fault);

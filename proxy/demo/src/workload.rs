@@ -25,8 +25,22 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 pub const PADDING: char = '+';
 /// Between two tries to connect.
 const CONNECT_AGAIN: Duration = Duration::from_millis(20);
+/// Operations after which a visitor leaves: one in so many.
+const VISIT: u32 = 50;
 /// Operations that a client notes at most: bounds what a run keeps in memory.
 const MOST: usize = 400_000;
+
+/// Which operations clients choose from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mix {
+    /// Appends, writes of registers, increments and reads.
+    #[default]
+    All,
+    /// Only reads of registers.
+    Reads,
+    /// All, and clients come and go: each begins with a transaction, for which the store must take another connection.
+    Visitors,
+}
 
 /// What clients do.
 #[derive(Clone, Debug)]
@@ -43,6 +57,8 @@ pub struct Load {
     pub seed: u64,
     /// When the history began.
     pub epoch: Instant,
+    /// Which operations.
+    pub mix: Mix,
 }
 
 /// What can be read while clients are at work.
@@ -134,6 +150,25 @@ impl Workload {
         self.reaches(&self.progress.done, goal, within).await
     }
 
+    /// Waits until that many operations were not executed or are in doubt. `false`: not by then.
+    pub async fn fails(&self, operations: u64, within: Duration) -> bool {
+        self.reaches(&self.progress.failed, operations, within).await
+    }
+
+    /// Waits until that many more operations have ended, done or not. `false`: not by then.
+    pub async fn goes_on(&self, operations: u64, within: Duration) -> bool {
+        let ended =
+            || self.progress.done.load(Ordering::Relaxed) + self.progress.failed.load(Ordering::Relaxed);
+        let goal = ended() + operations;
+        let mut look = tokio::time::interval(Duration::from_millis(1));
+        let enough = async {
+            while ended() < goal {
+                look.tick().await;
+            }
+        };
+        tokio::time::timeout(within, enough).await.is_ok()
+    }
+
     async fn reaches(&self, counter: &AtomicU64, goal: u64, within: Duration) -> bool {
         let mut look = tokio::time::interval(Duration::from_millis(1));
         let enough = async {
@@ -195,8 +230,17 @@ impl Worker {
 
     /// Works until the connection breaks or all is over.
     async fn work(&mut self, mut connection: MultiplexedConnection) {
+        if self.load.mix == Mix::Visitors && !self.transaction(&mut connection).await {
+            return;
+        }
         while !self.is_over() {
-            let intact = if self.history.is_empty() {
+            if self.load.mix == Mix::Visitors && self.rng.random_ratio(1, VISIT) {
+                break;
+            }
+            let intact = if self.load.mix == Mix::Reads {
+                let register = self.rng.random_range(0..self.load.first + self.load.clients);
+                self.single(&mut connection, Action::Read { register }).await
+            } else if self.history.is_empty() {
                 let action = self.append();
                 self.single(&mut connection, action).await
             } else if self.rng.random_ratio(1, 10) {
@@ -240,6 +284,32 @@ impl Worker {
         };
         self.note(action, &command, invoked, ending);
         intact
+    }
+
+    /// An append in a transaction, step by step: what is not begun is not sent.
+    async fn transaction(&mut self, connection: &mut MultiplexedConnection) -> bool {
+        let action = self.append();
+        let append = command(&self.load.prefix, action);
+        let invoked = self.load.epoch.elapsed();
+        let mut told = (Ending::InDoubt("no answer".to_owned()), false);
+        for (step, expected) in
+            [(redis::cmd("MULTI"), "OK"), (append.clone(), "QUEUED"), (redis::cmd("EXEC"), "")]
+        {
+            told = match connection.req_packed_command(&step).await {
+                Ok(Value::Okay) if expected == "OK" => continue,
+                Ok(Value::SimpleString(text)) if text == expected => continue,
+                Ok(Value::Array(values)) if values.len() == 1 => (ending(&values[0]), true),
+                Ok(Value::Nil) => (Ending::NotExecuted("the transaction was given up".to_owned()), true),
+                Ok(value) => (ending(&value), true),
+                Err(error) => failed(&error),
+            };
+            break;
+        }
+        let (ending, intact) = told;
+        let done = matches!(ending, Ending::Done(_));
+        self.note(action, &append, invoked, ending);
+        // After a step that failed the session may be in the middle of it: a new one is in none.
+        intact && done
     }
 
     async fn pipeline(&mut self, connection: &mut MultiplexedConnection, actions: &[Action]) -> bool {

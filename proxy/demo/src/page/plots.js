@@ -185,7 +185,7 @@
     };
   };
 
-  const load = data.intervals, looks = data.looks;
+  const load = data.intervals.filter(row => row.who === "clients"), looks = data.looks;
   const per = 1000 / data.step_ms;
   overview();
   chart("operations per second", 84, load, linear(0, most(load, row => row.done * per, 10)), count,
@@ -200,6 +200,12 @@
     { label: "p99", color: "violet", get: row => row.p99_us },
     { label: "p50", color: "cyan", get: row => row.p50_us },
   ]);
+  const others = data.intervals.filter(row => row.who !== "clients");
+  if (others.length)
+    chart("reads per second with nobody left to ask", 64, others, linear(0, most(others, row => row.done * per, 10)), count,
+      [...new Set(others.map(row => row.who))].map((who, number) => ({
+        label: who, color: ["green", "red", "amber", "violet"][number % 4], rows: others.filter(row => row.who === who), get: row => row.done * per, area: true,
+      })));
   const horizons = data.horizons.length ? data.horizons : [5, 15, 30].map(steps => ({ steps, threshold: null }));
   horizons.forEach((horizon, number) => {
     const series = [

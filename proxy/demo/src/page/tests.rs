@@ -26,7 +26,7 @@ fn seen() -> Seen {
             model: None,
             lag: vec![None, Some(12)],
         }],
-        intervals: vec![Interval { at_ms: 100, done: 3, in_doubt: 1, ..Interval::default() }],
+        intervals: vec![Interval { at_ms: 100, who: "clients", done: 3, in_doubt: 1, ..Interval::default() }],
         gauges: vec![Gauge { at_ms: 100, what: NASTY.to_owned(), used: 0.5 }],
     }
 }
