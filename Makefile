@@ -13,7 +13,7 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e failover unsafe-rules sim container manifests check advisories bench bench-failover
+.PHONY: help setup build demo test e2e failover unsafe-rules sim container manifests check advisories train bench bench-failover bench-predict
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
@@ -27,6 +27,8 @@ help:
 	@echo "make container       builds the image and runs it as a sidecar beside two Redis, in one network namespace (root)"
 	@echo "make manifests       compose.yaml and config/kubernetes against published schemas and the program"
 	@echo "make bench           the load benches; make bench-failover: how long switchovers and failovers take"
+	@echo "make bench-predict   how long the model of risk takes"
+	@echo "make train           the model of risk, its card, thresholds and sweep (Python 3.11; ARGS=--small --out DIR to try)"
 	@echo "make setup           only the system packages (apt), when they are missing"
 
 setup:
@@ -86,3 +88,18 @@ bench: setup
 
 bench-failover: setup
 	$(CARGO) bench --profile dist --bench failover
+
+bench-predict: setup
+	$(CARGO) bench --profile dist --bench predict
+
+# What training needs is pinned in requirements.txt and lives beside the builds.
+VENV := $(or $(CARGO_TARGET_DIR),target)/venv
+
+$(VENV)/installed: models/train/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement $<
+	touch $@
+
+# `make train ARGS="--small --out /tmp/model"`: a tenth of everything, to try a change.
+train: $(VENV)/installed
+	$(VENV)/bin/python models/train/train.py $(ARGS)

@@ -31,7 +31,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("mirror", &["protocol", "types"], &[]),
     // The data path knows no engine, and no protocol by name.
     ("outbound", &["protocol", "stack", "transport", "types"], &[]),
-    // It speaks TLS with callers, and knows them by what their tokens are bound to.
+    // It speaks TLS with callers, knows them by what their tokens are bound to, and gives tokens over the wire.
     ("admin", &["registry", "token", "transport", "types"], &[]),
     // The one room that knows them all.
     (

@@ -6,9 +6,11 @@ import score
 from contract import COUNT, HORIZONS, WINDOW
 
 # In the order in which the card lists them.
-ORDER = ["blend", "model", "model, no record seen", "logistic regression", "rule", "extrapolated headroom", "static headroom", "z-score",
+ORDER = ["blend", "model", "model, no record seen", "logistic regression", "network", "rule", "extrapolated headroom", "static headroom", "z-score",
          "time since start", "clock only"]
 SEEDS = 200     # of the bootstrap over episodes
+# What tells probabilities and no mere scores.
+PROBABILITIES = ["blend", "model", "model, no record seen", "logistic regression", "network", "rule"]
 
 
 def figures(sets: dict, compared: dict) -> dict:
@@ -29,7 +31,7 @@ def figures(sets: dict, compared: dict) -> dict:
             y = np.concatenate([y[counts] for y, counts in own[where]])
             for j, h in enumerate(HORIZONS):
                 entry = {"base": float(y[:, j].mean()), "pr": score.average_precision(y[:, j], flat[:, j])}
-                if what in ("blend", "model", "logistic regression", "rule", "model, no record seen"):
+                if what in PROBABILITIES:
                     entry |= {"skill": score.brier_skill(y[:, j], flat[:, j]), "ece": score.calibration_error(y[:, j], flat[:, j])}
                 out["scores"][where, what, h] = entry
                 level = out["levels"].get(what) or out["levels"]["model"]
@@ -83,13 +85,18 @@ def alarm_table(found: dict, where: str) -> str:
 
 def probability_table(found: dict, where: str) -> str:
     lines = ["| | horizon | Brier skill | calibration error |", "|---|---|---|---|"]
-    for what in ("blend", "model", "logistic regression", "rule"):
+    for what in PROBABILITIES:
         for h in HORIZONS:
             s = found["scores"].get((where, what, h))
             if s is None:
                 continue
             lines.append(f"| {what} | {h} | {s['skill']:.2f} | {s['ece']:.3f} |")
     return "\n".join(lines)
+
+
+def sensible(levels: list[float]) -> list[float]:
+    """Levels beyond what can be an alarm would never be one."""
+    return [min(max(level, 0.01), 0.99) for level in levels]
 
 
 def thresholds(levels: dict) -> str:
@@ -99,15 +106,14 @@ def thresholds(levels: dict) -> str:
             "# neither learned from nor is scored on. Where failures are rarer than there, lower the risk and not the level.",
             ""]
     for name, words in (("blend", "The greater of rule and model."), ("rule", "The rule alone, when there is no model.")):
-        # Levels beyond what can be an alarm would never be one.
-        values = ", ".join(f"{min(max(level, 0.01), 0.99):.4f}" for level in levels[name])
+        values = ", ".join(f"{level:.4f}" for level in levels[name])
         text += [f"# {words}", f"[{name}]", f"enter = [{values}]", ""]
     return "\n".join(text).rstrip() + "\n"
 
 
 def describe(sets: dict) -> str:
     lines = ["| set | episodes | steps | failures | of these, resource measured | for |", "|---|---|---|---|---|---|"]
-    what = {"train": "learning", "select": "choosing the epoch", "calibrate": "Platt's scale and shift", "thresholds": "levels of alarms",
+    what = {"train": "learning", "select": "choosing the kind and the epoch", "calibrate": "Platt's scale and shift", "thresholds": "levels of alarms",
             "test": "figures", "shifted": "figures: shapes, noise and mixtures that training never had",
             "records": "learning, and figures by a split of lanes"}
     for name, words in what.items():
@@ -127,7 +133,7 @@ def lead(found: dict, where: str) -> str:
     return "; ".join(words)
 
 
-def text(found: dict, sets: dict, learned: int) -> str:
+def text(found: dict, sets: dict, learned: int, chosen: str, held_out: dict) -> str:
     real = ""
     if "records" in sets:
         real = f"""
@@ -145,6 +151,8 @@ Lead of the model in PR-AUC at 15 steps (bootstrap over episodes, 5 % to 95 %): 
 
 {probability_table(found, "records")}
 """
+    what = {"network": "a network of two small layers", "logistic regression": "a logistic regression for each horizon"}[chosen]
+    choice = ", ".join(f"{kind} {quality:.3f}" for kind, quality in held_out.items())
     visible = ", ".join(f"{found['visible'][h]:.3f}" for h in HORIZONS)
     return f"""# Card of the model in this folder
 
@@ -156,8 +164,8 @@ a 99th percentile of 250 ms for three steps in a row. Abrupt failures (power, ke
 so that the figures count them.
 
 **What it is.** {WINDOW} rows of {COUNT} values in (`models/features.toml`); masked levels, trends over three spans, noise and headroom
-pooled in the graph; a network of two small layers; Platt's calibration; a maximum that keeps risks from falling with the horizon.
-It learned from {learned} windows of generated episodes, and from real records where they were there.
+pooled in the graph; {what}; Platt's calibration; a maximum that keeps risks from falling with the horizon. The kind was
+chosen by the mean PR-AUC on the set "select": {choice}. The other one stands in the tables beside it. It learned from {learned} windows of generated episodes, and from real records where they were there.
 
 **What it is for.** To be blended with the rule (`proxy/predict/src/headroom.rs`): the greater of the two counts. To raise alarms whose
 cost is next to nothing. Not for anything that must not be wrong.

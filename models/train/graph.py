@@ -57,35 +57,49 @@ def pooled(g: Graph) -> str:
     decay = 0.5 ** (ago / 1.5)
     decay /= decay.sum()
 
-    def total(what: str, weights: np.ndarray) -> str:
-        """Weighted sum over time: [N, COUNT]."""
-        return g.op("Squeeze", g.op("MatMul", what, g.constant(weights[:, None])), g.constant([2], np.int64))
+    def totals(what: str, weights: list[np.ndarray]) -> list[str]:
+        """Weighted sums over time, each [N, COUNT], by one product."""
+        sums = g.op("MatMul", what, g.constant(np.stack(weights, 1)))
+        return [g.op("Gather", sums, g.constant(place, np.int64), axis=2) for place in range(len(weights))]
+
+    # What each span is weighed with: once, by time, by time squared. Time is counted from the middle of the span.
+    spans = {}
+    for span in SPANS:
+        inside = (ago < span).astype(float) / span
+        t = ((span - 1) / 2 - ago) / span
+        spans[span] = [inside, inside * t, inside * t**2]
+    weight_now, *of_known = totals(known, [decay, *(weights for span in SPANS for weights in spans[span])])
+    of_known = dict(zip(SPANS, (of_known[i:i + 3] for i in range(0, len(of_known), 3))))
 
     # The level of late falls back on older readings when the newest are unknown.
-    weight_now = total(known, decay)
-    now = g.div(total(value, decay), g.shift(weight_now, 1e-6))
+    [level] = totals(value, [decay])
+    now = g.div(level, g.shift(weight_now, 1e-6))
     present = g.op("Clip", g.scale(weight_now, 2.0), g.constant(0.0), g.constant(1.0))
+
+    # From here on values count from the level of late: differences of sums of large numbers would be noise in single
+    # precision, and not the same noise here and where the model runs. Unknown ones are zero.
+    value = g.mul(known, g.sub(value, g.op("Unsqueeze", now, g.constant([2], np.int64))))
+    of_value = totals(value, [weights for span in SPANS for weights in spans[span][:2]])
+    of_value = dict(zip(SPANS, (of_value[i:i + 2] for i in range(0, len(of_value), 2))))
 
     slopes, parts = {}, [now, present]
     for span in SPANS:
-        inside = (ago < span).astype(float) / span
-        t = -ago / span
-        s1, st, stt = (total(known, inside * t**k) for k in range(3))
-        sv, stv = total(value, inside), total(value, inside * t)
+        (s1, st, stt), (sv, stv) = of_known[span], of_value[span]
         over = g.shift(g.sub(g.mul(s1, stt), g.mul(st, st)), SLOPE_RIDGE)
         slope = g.div(g.sub(g.mul(s1, stv), g.mul(st, sv)), over)                # change over the span
         slopes[span] = g.scale(slope, 1.0 / span)                                # change a step
         parts.append(slope)
         mean = g.div(sv, g.shift(s1, 1e-6))
         if span == 15:
-            square = g.div(total(g.mul(value, value), inside), g.shift(s1, 1e-6))
+            [square] = totals(g.mul(value, value), [spans[span][0]])
+            square = g.div(square, g.shift(s1, 1e-6))
             variance = g.relu(g.sub(square, g.mul(mean, mean)))
             parts.append(g.op("Sqrt", g.shift(variance, 1e-6)))
             late = g.op("Slice", value, g.constant([WINDOW - 15], np.int64), g.constant([WINDOW], np.int64),
                         g.constant([2], np.int64))
-            parts.append(g.sub(g.op("ReduceMax", late, axes=[2], keepdims=0), now))
+            parts.append(g.op("ReduceMax", late, axes=[2], keepdims=0))
         if span == 60:
-            parts.append(g.sub(now, mean))
+            parts.append(g.op("Neg", mean))
             parts.append(g.op("Clip", s1, g.constant(0.0), g.constant(1.0)))
 
     # Headroom: time to the limit, and nearness to it. Memory that is evicted has no end.

@@ -21,8 +21,8 @@ COLUMNS = [
 ]
 
 
-def episodes() -> list[Episode]:
-    return [read(path) for path in sorted(FOLDER.glob("*.npz"))] if FOLDER.is_dir() else []
+def episodes(folder: Path = FOLDER) -> list[Episode]:
+    return [read(path) for path in sorted(folder.glob("*.npz"))] if folder.is_dir() else []
 
 
 def read(path: Path) -> Episode:

@@ -1,8 +1,8 @@
 """One command from nothing to models/risk: `make train`.
 
 Generates episodes, adds real records when they are there, trains, calibrates, chooses thresholds, scores on episodes that were
-never seen, and writes model.onnx, thresholds.toml, golden.json and card.md. Each set has a seed of its own; nothing is ever
-split by row. The same inputs give the same files, byte for byte, on the same machine.
+never seen, and writes model.onnx, thresholds.toml, golden.json, card.md, sweep.json and sweep.svg. Each set has a seed of its own;
+nothing is ever split by row. The same inputs give the same files, byte for byte, on the same machine.
 """
 
 import os
@@ -29,6 +29,7 @@ import graph
 import records
 import rule
 import score
+import sweep
 from contract import COUNT, HORIZONS, MISSING, ROOT, WINDOW, windows
 
 OUT = ROOT / "risk"
@@ -41,17 +42,25 @@ RECORD_WEIGHT = 2       # how often the steps of a real record are learned from
 EPOCHS = 16
 HIDDEN = (32, 16)
 
+BATCH = 512             # windows that are pooled at once: few enough for the caches
+
 POOLING = ReferenceEvaluator(graph.pooling())
 
 
 def pool(x: np.ndarray) -> np.ndarray:
-    parts = [POOLING.run(None, {"x": np.ascontiguousarray(x[i:i + 2048])})[0] for i in range(0, len(x), 2048)]
+    parts = [POOLING.run(None, {"x": np.ascontiguousarray(x[i:i + BATCH])})[0] for i in range(0, len(x), BATCH)]
     return np.concatenate(parts)
 
 
 def learnable(episodes, rng, every: int) -> tuple[np.ndarray, np.ndarray]:
     """Pooled windows and labels of the steps that are learned from."""
-    xs, ys = [], []
+    xs, ys, waiting = [], [], []
+
+    def flush():
+        if waiting:
+            xs.append(pool(np.concatenate(waiting)))
+            waiting.clear()
+
     for e in episodes:
         y, counts = score.labels(e)
         # A trend of three readings is worth learning about too, so the warm-up is not left out here.
@@ -62,8 +71,11 @@ def learnable(episodes, rng, every: int) -> tuple[np.ndarray, np.ndarray]:
         x = windows(e.rows)[at].copy()
         for k in np.flatnonzero(rng.random(len(at)) < SHORTENED):
             x[k, : WINDOW - int(rng.integers(3, WINDOW))] = MISSING
-        xs.append(pool(x))
+        waiting.append(x)
         ys.append(y[at])
+        if sum(map(len, waiting)) >= BATCH:
+            flush()
+    flush()
     if not xs:
         return np.empty((0, 0), np.float32), np.empty((0, len(HORIZONS)), np.int8)
     return np.concatenate(xs), np.concatenate(ys)
@@ -141,6 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true", help="a tenth of everything, to try a change; writes to --out")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--records", type=Path, default=records.FOLDER, help="folder of real records; none is needed")
     options = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     began, rng = time.monotonic(), np.random.default_rng(7)
@@ -151,7 +164,7 @@ def main() -> None:
     share = 10 if options.small else 1
     sets = {name: generate.episodes(seed, count // share, shifted=name == "shifted")
             for name, (seed, count) in SETS.items()}
-    real = records.episodes()
+    real = records.episodes(options.records)
     say(f"{sum(map(len, sets.values()))} episodes, {len(real)} real records")
 
     x, y = learnable(sets["train"], rng, EVERY)
@@ -161,35 +174,41 @@ def main() -> None:
     x = standard(scaling, x)
     select, calibrate = ((standard(scaling, a), b) for a, b in (select, calibrate))
 
-    def build(some):
-        """Layers that have learned from the generated episodes and these records, and their calibration."""
+    fits = {"logistic regression": fit_linear, "network": lambda x, y: fit_network(x, y, select)}
+
+    def learn(kind, some):
+        """Layers that have learned from the generated episodes and these records."""
         extra, labels = learnable(some, np.random.default_rng(8), 1)
         more = [standard(scaling, extra)] * RECORD_WEIGHT if len(extra) else []
-        layers = fit_network(np.concatenate([x, *more]), np.concatenate([y] + [labels] * len(more)), select)
-        return layers, platt(layers, *calibrate)
+        return fits[kind](np.concatenate([x, *more]), np.concatenate([y] + [labels] * len(more)))
 
-    linear = fit_linear(x, y)
-    layers, scale = build(real)
-    say(f"on held-out episodes: linear {quality(linear, *select):.3f}, network {quality(layers, *select):.3f}")
+    # The better one on episodes that neither learned from is the model; the other one is scored beside it.
+    learned = {kind: learn(kind, real) for kind in fits}
+    held_out = {kind: quality(layers, *select) for kind, layers in learned.items()}
+    chosen = max(held_out, key=held_out.get)
+    other = next(kind for kind in fits if kind != chosen)
+    say(f"on held-out episodes: {', '.join(f'{kind} {q:.3f}' for kind, q in held_out.items())}")
     base = {f"base_rate_{h}": f"{rate:.6f}" for h, rate in zip(HORIZONS, calibrate[1].mean(0))}
     metadata = {"contract": "1", "horizons": ",".join(map(str, HORIZONS)), **base}
-    model = graph.complete(scaling, layers, scale, metadata)
-    # The comparison with the simpler one is scored on the same footing.
-    simple = graph.complete(scaling, linear, platt(linear, *calibrate), metadata)
+
+    def complete(layers):
+        return graph.complete(scaling, layers, platt(layers, *calibrate), metadata)
+
+    model, beside = complete(learned[chosen]), complete(learned[other])
 
     known = {"clock": score.learn_by(score.clock, sets["train"]), "age": score.learn_by(score.age, sets["train"])}
     compared = {name: everything(model, sets[name], known) for name in ("thresholds", "test", "shifted")}
     for name in compared:
-        compared[name]["logistic regression"] = judged(simple, sets[name])
+        compared[name][other] = judged(beside, sets[name])
     say("scored on generated episodes")
 
     folds = []
     if real:
         halves = [[e for e in real if records.lane(e) in lanes] for lanes in (("L0", "L2", "L5", "L7"), ("L1", "L4", "L6"))]
-        scored = dict(zip([e.name for e in real], judged(graph.complete(scaling, *build([]), metadata), real)))
+        scored = dict(zip([e.name for e in real], judged(complete(learn(chosen, [])), real)))
         never = [scored[e.name] for e in real]
         for ours, others in (halves, halves[::-1]):
-            folds += list(zip([e.name for e in ours], judged(graph.complete(scaling, *build(others), metadata), ours)))
+            folds += list(zip([e.name for e in ours], judged(complete(learn(chosen, others)), ours)))
         folds = dict(folds)
         compared["records"] = everything(model, real, known)
         compared["records"]["model"] = [folds[e.name] for e in real]
@@ -199,13 +218,20 @@ def main() -> None:
         say("scored on real records")
 
     figures = card.figures(sets, compared)
-    levels = {name: figures["levels"][name] for name in ("blend", "rule")}
+    levels = {name: card.sensible(figures["levels"][name]) for name in ("blend", "rule")}
+    # Whoever loads the model from a file has its levels with it.
+    entries = {f"enter_{h}": f"{level:.4f}" for h, level in zip(HORIZONS, levels["blend"])}
+    onnx.helper.set_model_props(model, {**{p.key: p.value for p in model.metadata_props}, **entries})
+    swept = {name: sweep.sweep([(s, score.labels(e)[1], e.start) for s, e in zip(compared["test"][name], sets["test"])],
+                               levels[name]) for name in levels}
     options.out.mkdir(parents=True, exist_ok=True)
     onnx.save(model, options.out / "model.onnx")
     (options.out / "thresholds.toml").write_text(card.thresholds(levels))
     cases = golden.cases(model, sets["test"], real)
     (options.out / "golden.json").write_text(json.dumps(cases, separators=(",", ":")).replace('{"name"', '\n{"name"') + "\n")
-    (options.out / "card.md").write_text(card.text(figures, sets, len(x)))
+    (options.out / "sweep.json").write_text(json.dumps({**swept, "table": sweep.table(swept["blend"])}, indent=1) + "\n")
+    (options.out / "sweep.svg").write_text(sweep.plot({"rule and model": swept["blend"], "rule alone": swept["rule"]}))
+    (options.out / "card.md").write_text(card.text(figures, sets, len(x), chosen, held_out))
     say(f"wrote {options.out}: model {(options.out / 'model.onnx').stat().st_size} bytes")
     print(card.table(figures, "test"))
 

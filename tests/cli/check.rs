@@ -79,3 +79,30 @@ fn what_keeps_a_store_from_being_managed_is_told_with_status_1() {
     assert_eq!(status(&output), Some(64), "{}", out(&output));
     assert!(err(&output).contains("redis.password has mode 0644"), "{}", err(&output));
 }
+
+#[test]
+fn a_model_that_does_not_keep_the_contract_is_told_with_status_64_before_anything_starts() {
+    let a = RedisServer::start(&LOG);
+    let dir = TempDir::new().expect("a directory");
+    let embedded = include_bytes!("../../models/risk/model.onnx");
+    for (name, bytes, why) in [
+        ("empty.onnx", &b""[..], "it is empty"),
+        ("text.onnx", b"this is no model", "not a graph that can be run"),
+        ("cut.onnx", &embedded[..embedded.len() / 2], "not a graph that can be run"),
+        ("gone.onnx", b"", "the model can't be read"),
+    ] {
+        let path = dir.path().join(name);
+        if name != "gone.onnx" {
+            std::fs::write(&path, bytes).expect("a directory of ours");
+        }
+        let file = config(dir.path(), &[a.port], &format!("risk = {{ model = {path:?} }}\n"));
+        for command in ["check", "run"] {
+            let output = foretoken(&[command, "--config", &file]);
+            let told = err(&output);
+            assert!(matches!(status(&output), Some(1 | 64)), "{command} {name}: {told}");
+            for part in ["store.cart.risk.model", name, why, "make train"] {
+                assert!(told.contains(part), "{command}: {part} in {told}");
+            }
+        }
+    }
+}

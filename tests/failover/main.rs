@@ -7,6 +7,7 @@ mod exhaustion;
 mod foretold;
 mod freeze;
 mod life;
+mod model;
 mod planned;
 mod record;
 mod risk;

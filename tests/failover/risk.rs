@@ -13,10 +13,12 @@ const LIMIT: usize = 80;
 const LEAK: Duration = Duration::from_millis(250);
 
 async fn store(policy: &str) -> Store {
-    let store = Store::start_with(2, |setup| {
-        setup.store = format!("risk = {{ policy = \"{policy}\", step = \"1s\", cooldown = \"1h\" }}\n");
-    })
-    .await;
+    limited(&format!("risk = {{ policy = \"{policy}\", step = \"1s\", cooldown = \"1h\" }}\n")).await
+}
+
+/// A store whose first server takes few connections.
+pub(crate) async fn limited(keys: &str) -> Store {
+    let store = Store::start_with(2, |setup| keys.clone_into(&mut setup.store)).await;
     let mut primary = direct(&store, 0).await;
     redis::cmd("CONFIG")
         .arg(&["SET", "maxclients"])
@@ -33,7 +35,7 @@ async fn direct(store: &Store, server: usize) -> redis::aio::MultiplexedConnecti
 }
 
 /// Leaks connections of the first server until `enough`, or until it takes no more. Gives what was leaked.
-async fn leak(store: &Store, enough: impl Fn(&StoreStatus) -> bool) -> Vec<tokio::net::TcpStream> {
+pub(crate) async fn leak(store: &Store, enough: impl Fn(&StoreStatus) -> bool) -> Vec<tokio::net::TcpStream> {
     let address = format!("127.0.0.1:{}", store.servers[0].port());
     let mut leaked = Vec::new();
     let mut pace = tokio::time::interval(LEAK);

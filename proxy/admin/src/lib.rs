@@ -1,4 +1,4 @@
-//! The admin listener: is it alive, what does it see, and move that role.
+//! The admin listener: is it alive, what does it see, move that role, and give me a token.
 //!
 //! | route | answer |
 //! | --- | --- |
@@ -8,34 +8,47 @@
 //! | `GET /v1/stores/{store}` | one of them |
 //! | `POST /v1/stores/{store}/switchover` | [`model::SwitchoverRequest`] in, [`model::SwitchoverReport`] out |
 //! | `GET /v1/gates/{store}?epoch=E&wait=MS` | [`model::GateNews`], at once when the epoch is not E, else after MS milliseconds |
+//! | `POST /v1/tokens` | [`model::TokenRequest`] in, [`model::TokenGrant`] out: the highest tier that can be had now |
+//! | `POST /v1/tokens/predictive` | the same in, [`model::PredictiveGrant`] out: the temporary token in advance |
+//! | `GET /v1/tokens?serviceId=&store=` | a list of [`model::TokenStatus`] |
+//! | `GET /v1/tokens/{tokenId}` | one of them |
+//! | `POST /v1/tokens/{tokenId}/refresh` | [`model::RefreshRequest`] in, [`model::TokenGrant`] out, or 409 and the new epoch |
+//! | `DELETE /v1/tokens/{tokenId}` | [`model::Revocation`] |
+//! | `GET /v1/keys` | [`model::KeySet`]: what a verifier needs, in one piece |
+//! | `POST /v1/keys/rotate` | the same, with the next keys in it |
+//! | `GET /v1/events` | the same as a stream of server-sent events, with a heartbeat every 500 ms |
+//! | `GET /v1/openapi.json` | all of this, as OpenAPI 3.1 |
 //! | `POST /v1/exit` | 202 with [`model::Readiness`]: the sidecar drains and ends, as after SIGTERM |
 //!
 //! Errors are problem documents (RFC 9457, [`model::Problem`]). Who may do what: the table in `gate.rs`.
 //!
-//! What this crate is *not* for: deciding anything. It asks a [`Stores`], which the control loop implements, and it never
-//! sees the data path:
+//! What this crate is *not* for: deciding anything. It asks a [`Stores`], which the control loop implements, and a [`Tokens`];
+//! it never sees the data path:
 //!
 //! ```no_run
 //! # use std::{path::Path, sync::Arc};
-//! # use foretoken_admin::{Listeners, Params, Secret, Stores, serve};
+//! # use foretoken_admin::{Listeners, Params, Secret, Stores, Tokens, serve};
 //! # async fn example(
 //! #     state_dir: &Path,
 //! #     stores: Arc<dyn Stores>,
+//! #     tokens: Option<Arc<dyn Tokens>>,
 //! #     prometheus: metrics_exporter_prometheus::PrometheusHandle,
 //! #     shutdown: impl Future<Output = ()>,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let unix = tokio::net::UnixListener::bind(state_dir.join("admin.sock"))?; // and mode 0600
 //! let secret = Secret::load_or_create(&state_dir.join("admin.secret"))?;
 //! let listeners = Listeners { unix: Some(unix), ..Listeners::default() };
-//! let params = Params { secret: Some(secret), open: false };
-//! serve(listeners, params, stores, prometheus, shutdown).await;
+//! let params = Params { secret: Some(secret), ..Params::default() };
+//! serve(listeners, params, stores, tokens, prometheus, shutdown).await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! It promises bounds: 64 connections a listener, 16 KiB a body, 5 s for a request's head, 30 s for an answer.
+//! It promises bounds: 64 connections a listener, 16 KiB a body, 5 s for a request's head, 30 s for an answer, 32 streams
+//! of events. Who asks is decided before the body is read.
 #![warn(missing_docs)]
 
+mod events;
 mod gate;
 pub mod model;
 mod problem;
@@ -43,7 +56,10 @@ mod secret;
 mod serve;
 mod server;
 mod stores;
+mod tokens;
 
+pub use gate::ServiceDoor;
 pub use secret::{Secret, SecretError};
 pub use serve::{Listeners, Params, serve};
 pub use stores::{Stores, SwitchoverError};
+pub use tokens::{Asker, TokenError, Tokens};

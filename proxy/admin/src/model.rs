@@ -9,34 +9,56 @@ use foretoken_types::{
     Role, StoreId, StoreState, Writers,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 mod news;
 mod switchover;
+mod token;
 
 pub use news::GateNews;
 pub use switchover::{Check, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest, SwitchoverStep};
+pub use token::{
+    Beat, EndpointRef, EpochMoved, Heartbeat, Key, KeySet, PredictiveGrant, RefreshRequest, Revocation,
+    Revoked, StoreEvent, TokenFilter, TokenForm, TokenGrant, TokenRequest, TokenStatus,
+};
 
 /// One store, as `GET /v1/stores/{store}` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoreStatus {
     /// Its name in the configuration.
+    #[schema(value_type = String)]
     pub store: StoreId,
     /// Where clients find it: the listen addresses.
     #[serde(default)]
     pub listen: Vec<String>,
     /// State of its machine.
+    #[schema(value_type = String)]
     pub state: StoreState,
     /// The epoch in force; 0 before the first primary is known.
+    #[schema(value_type = u64)]
     pub epoch: Epoch,
     /// Whether this sidecar is in charge, and why.
     pub authority: AuthorityStatus,
     /// Who else writes, as declared.
     #[serde(default)]
+    #[schema(value_type = String)]
     pub writers: Writers,
     /// When a write counts as acknowledged.
     #[serde(default)]
+    #[schema(value_type = String)]
     pub durability: Durability,
+    /// The highest tier of token that can be had now: `temporary`, `provisional` or `valid`.
+    #[serde(default)]
+    pub tier: String,
+    /// For how long stale reads could go on with nobody left to ask, in milliseconds: the temporary token that the data path
+    /// holds. `None`: it holds none.
+    #[serde(default)]
+    pub temporary_ms: Option<u64>,
+    /// Whether the primary has shown that it is the right one since it was put in charge.
+    #[serde(default)]
+    pub validated: bool,
     /// The endpoint that requests go to.
+    #[schema(value_type = Option<String>)]
     pub primary: Option<EndpointId>,
     /// What waits, if anything.
     pub hold: Option<HoldStatus>,
@@ -73,6 +95,9 @@ impl StoreStatus {
             authority: AuthorityStatus::default(),
             writers: Writers::default(),
             durability: Durability::default(),
+            tier: "temporary".to_owned(),
+            temporary_ms: None,
+            validated: false,
             primary: None,
             hold: None,
             ready: false,
@@ -88,18 +113,19 @@ impl StoreStatus {
 }
 
 /// Who is in charge of a store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuthorityStatus {
     /// What this sidecar is to the store.
     pub role: AuthorityRole,
     /// Why.
     pub why: Option<String>,
     /// The instance that holds the owner record, as last read.
+    #[schema(value_type = Option<String>)]
     pub owner: Option<InstanceId>,
 }
 
 /// What a sidecar is to a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthorityRole {
     /// It is in charge.
@@ -135,7 +161,7 @@ impl From<&Authority> for AuthorityStatus {
 }
 
 /// What a hold keeps waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HeldScope {
     /// Writes only.
@@ -165,7 +191,7 @@ impl From<HoldScope> for HeldScope {
 }
 
 /// A hold in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HoldStatus {
     /// What waits.
     pub scope: HeldScope,
@@ -176,7 +202,7 @@ pub struct HoldStatus {
 }
 
 /// Planned or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// Planned: by hand.
@@ -197,11 +223,13 @@ impl ChangeKind {
 }
 
 /// The last change of primary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastSwitchover {
     /// The primary before.
+    #[schema(value_type = Option<String>)]
     pub from: Option<EndpointId>,
     /// The primary after, or the one that was to be it.
+    #[schema(value_type = Option<String>)]
     pub to: Option<EndpointId>,
     /// Planned or not.
     pub kind: ChangeKind,
@@ -214,7 +242,7 @@ pub struct LastSwitchover {
 }
 
 /// What is expected of the primary.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RiskStatus {
     /// Probability that it runs out of something within 5, 15 and 30 steps, each in `[0, 1]`; `None`: not known.
     pub within: Option<[f32; 3]>,
@@ -230,14 +258,117 @@ pub struct RiskStatus {
     pub would: String,
     /// Why that would be done.
     pub why: String,
+    /// The parts of it: each horizon, shortest first.
+    #[serde(default)]
+    pub horizons: Vec<HorizonStatus>,
+    /// Which model weighs in beside the rule: `embedded`, `file`, or `off: ` and why.
+    #[serde(default)]
+    pub model: String,
+    /// The last entries of the journal, newest first.
+    #[serde(default)]
+    pub journal: Vec<RiskEntry>,
+}
+
+/// One horizon of what is expected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HorizonStatus {
+    /// How far ahead, in steps.
+    pub steps: u16,
+    /// How far ahead, in seconds.
+    pub seconds: u64,
+    /// Probability from which it is an alarm.
+    pub threshold: f32,
+    /// The probability that counts: the greater of rule and model. `None`: not known.
+    pub risk: Option<f32>,
+    /// What the rule says; `None`: no resource can be seen, or the rule is off.
+    pub rule: Option<f32>,
+    /// What the model says for this store; `None`: it says nothing.
+    pub model: Option<f32>,
+    /// Whether it is an alarm now. It ends at 0.6 of the threshold.
+    pub raised: bool,
+    /// Since when the rule alone has been at the threshold: milliseconds since 1970.
+    pub rule_since_unix_ms: Option<u64>,
+    /// Since when the model alone has been at the threshold: milliseconds since 1970.
+    pub model_since_unix_ms: Option<u64>,
+}
+
+/// What is written down of an alarm: one line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RiskEntry {
+    /// When: milliseconds since 1970 by the wall clock.
+    pub at_unix_ms: u64,
+    /// What.
+    pub event: RiskEvent,
+    /// The primary then.
+    #[schema(value_type = Option<String>)]
+    pub primary: Option<EndpointId>,
+    /// Which alarm, by its horizon in steps; `None` for a decision, which is about all of them.
+    pub steps: Option<u16>,
+    /// Probabilities that counted then, shortest horizon first; `None`: not known.
+    pub risk: Option<[f32; 3]>,
+    /// What the rule said.
+    pub rule: Option<[f32; 3]>,
+    /// What the model said.
+    pub model: Option<[f32; 3]>,
+    /// The thresholds then.
+    pub threshold: [f32; 3],
+    /// The main causes.
+    #[serde(default)]
+    pub causes: Vec<String>,
+    /// How far the policy went.
+    pub policy: String,
+    /// What was done.
+    pub action: String,
+    /// What would have been done under the policy `switch`.
+    pub would: String,
+    /// Why.
+    pub why: String,
+    /// For an outcome: how long after the alarm, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<u64>,
+}
+
+/// What an entry of the journal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskEvent {
+    /// An alarm began.
+    Raised,
+    /// An alarm ended.
+    Cleared,
+    /// What is done, or would be, has changed.
+    Decided,
+    /// The store failed within the horizon of the alarm.
+    Failed,
+    /// The horizon of the alarm passed, and the store did not fail.
+    Nothing,
+    /// The primary was changed within the horizon: what would have happened will never be known.
+    Moved,
+}
+
+impl RiskEvent {
+    /// For people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "alarm",
+            Self::Cleared => "alarm over",
+            Self::Decided => "decided",
+            Self::Failed => "it failed, as foretold",
+            Self::Nothing => "nothing happened",
+            Self::Moved => "moved before it could happen",
+        }
+    }
 }
 
 /// What a failover may have lost. Mirrors copy asynchronously: the old primary may have acknowledged what none of them got.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastLoss {
     /// The old primary.
+    #[schema(value_type = String)]
     pub endpoint: EndpointId,
     /// The epoch that began with it.
+    #[schema(value_type = u64)]
     pub epoch: Epoch,
     /// Bytes of the change stream that the old primary had and the new one has not.
     pub bytes: u64,
@@ -248,7 +379,7 @@ pub struct LastLoss {
 }
 
 /// What is thought of an endpoint's health.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthState {
     /// It answers as it should.
@@ -276,7 +407,7 @@ impl HealthState {
 }
 
 /// A role by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RoleName {
     /// It takes writes.
@@ -297,7 +428,7 @@ impl RoleName {
 }
 
 /// A replication link by its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
     /// Connected.
@@ -331,18 +462,21 @@ impl From<Link> for LinkState {
 }
 
 /// One endpoint of a store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// Its name in the configuration.
+    #[schema(value_type = String)]
     pub name: EndpointId,
     /// Its address, without credentials.
     pub address: String,
     /// Where it stands.
+    #[schema(value_type = Option<String>)]
     pub region: Option<Region>,
     /// What it says that it is.
     pub role: Option<RoleName>,
     /// The configured endpoint that a mirror copies.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub copies: Option<EndpointId>,
     /// A mirror's replication link.
     pub link: Option<LinkState>,
@@ -351,6 +485,7 @@ pub struct EndpointStatus {
     /// What that rests on, in words.
     pub evidence: Option<String>,
     /// How far its data goes, in bytes.
+    #[schema(value_type = Option<u64>)]
     pub position: Option<Position>,
     /// How far a mirror is behind, in bytes.
     pub lag_bytes: Option<u64>,
@@ -363,6 +498,7 @@ pub struct EndpointStatus {
     /// Product and version.
     pub version: Option<String>,
     /// What it keeps over a restart.
+    #[schema(value_type = Option<String>)]
     pub persistence: Option<Persistence>,
     /// Requests of clients that it answered, per second over the last window.
     pub requests_per_second: Option<f64>,
@@ -405,7 +541,7 @@ impl EndpointStatus {
 }
 
 /// Whether the sidecar has started, lives and serves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
     /// Every listener is open and every store was looked at once.
     pub started: bool,
@@ -418,7 +554,7 @@ pub struct Readiness {
 }
 
 /// An error document (RFC 9457), sent as `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Names the kind of problem; a URI, for comparison only.
     #[serde(rename = "type")]
@@ -432,4 +568,7 @@ pub struct Problem {
     /// How the switchover went that was refused or aborted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Box<SwitchoverReport>>,
+    /// Where the primary is now, when a token is of an epoch that has ended.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<EpochMoved>,
 }

@@ -3,8 +3,11 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::model::{Problem, SwitchoverOutcome, SwitchoverReport};
+use foretoken_token::Denied;
+
+use crate::model::{EpochMoved, Problem, SwitchoverOutcome, SwitchoverReport};
 use crate::stores::SwitchoverError;
+use crate::tokens::TokenError;
 
 /// The kinds of problem. A kind has one status and one title for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,18 @@ pub(crate) enum Kind {
     Draining,
     Failed,
     TimedOut,
+    UnknownBlock,
+    OtherService,
+    UnknownToken,
+    NotPermitted,
+    NotLeader,
+    NothingNow,
+    TokenEnded,
+    EpochMoved,
+    TooManyTokens,
+    NotStored,
+    Crowded,
+    Keys,
 }
 
 impl Kind {
@@ -68,6 +83,38 @@ impl Kind {
             Self::TimedOut => {
                 ("urn:foretoken:timed-out", StatusCode::GATEWAY_TIMEOUT, "there was no answer in time")
             }
+            Self::UnknownBlock => {
+                ("urn:foretoken:unknown-block", StatusCode::NOT_FOUND, "no such data block")
+            }
+            Self::OtherService => {
+                ("urn:foretoken:other-service", StatusCode::FORBIDDEN, "not allowed to act for that service")
+            }
+            Self::UnknownToken => ("urn:foretoken:unknown-token", StatusCode::NOT_FOUND, "no such token"),
+            Self::NotPermitted => {
+                ("urn:foretoken:not-permitted", StatusCode::FORBIDDEN, "the service may not have that")
+            }
+            Self::NotLeader => (
+                "urn:foretoken:not-leader",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this sidecar gives no rights now",
+            ),
+            Self::NothingNow => {
+                ("urn:foretoken:nothing-now", StatusCode::CONFLICT, "there is no such token to be had now")
+            }
+            Self::TokenEnded => ("urn:foretoken:token-ended", StatusCode::GONE, "the token has ended"),
+            Self::EpochMoved => ("urn:foretoken:epoch-moved", StatusCode::CONFLICT, "EPOCH_MOVED"),
+            Self::TooManyTokens => {
+                ("urn:foretoken:too-many-tokens", StatusCode::TOO_MANY_REQUESTS, "too many tokens live")
+            }
+            Self::NotStored => (
+                "urn:foretoken:not-stored",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "the disk did not take what must be on it",
+            ),
+            Self::Crowded => {
+                ("urn:foretoken:crowded", StatusCode::SERVICE_UNAVAILABLE, "too many streams are open")
+            }
+            Self::Keys => ("urn:foretoken:keys", StatusCode::CONFLICT, "the keys can't be changed now"),
         }
     }
 
@@ -80,7 +127,37 @@ impl Kind {
             status: status.as_u16(),
             detail: detail.into(),
             report: None,
+            moved: None,
         }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let words = error.to_string();
+        let kind = match error {
+            TokenError::Malformed(_) => Kind::BadRequest,
+            TokenError::UnknownStore(_) => Kind::UnknownStore,
+            TokenError::UnknownBlock(_) => Kind::UnknownBlock,
+            TokenError::OtherService(_) => Kind::OtherService,
+            TokenError::Storage(_) => Kind::NotStored,
+            TokenError::Keys(_) => Kind::Keys,
+            TokenError::Denied { reason: Denied::Moved { new_epoch, .. }, endpoint } => {
+                let moved = Some(EpochMoved { new_epoch: new_epoch.0, endpoint });
+                return Self { moved, ..Kind::EpochMoved.because(words) };
+            }
+            TokenError::Denied { reason, .. } => match reason {
+                Denied::NotLeader => Kind::NotLeader,
+                Denied::NotPermitted { .. } => Kind::NotPermitted,
+                Denied::NothingNow { .. } | Denied::NoPrimary | Denied::ProvisionalOver => Kind::NothingNow,
+                Denied::NoHolder | Denied::Claims(_) => Kind::BadRequest,
+                Denied::Unknown => Kind::UnknownToken,
+                Denied::Expired | Denied::Revoked => Kind::TokenEnded,
+                Denied::Full { .. } => Kind::TooManyTokens,
+                Denied::Keys(_) | Denied::Moved { .. } => Kind::Failed,
+            },
+        };
+        kind.because(words)
     }
 }
 
@@ -115,6 +192,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

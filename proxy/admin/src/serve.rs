@@ -21,10 +21,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::gate::{Caller, Gate};
+use crate::events::{Cut, Streams};
+use crate::gate::{Caller, Gate, ServiceDoor};
 use crate::secret::Secret;
 use crate::server::{REQUEST_MAX, Server, router};
 use crate::stores::Stores;
+use crate::tokens::Tokens;
 
 /// Connections of one listener; further ones wait in the kernel's queue. Each listener has its own, so that a crowd on
 /// TCP does not keep the operator out of the Unix socket.
@@ -56,6 +58,8 @@ pub struct Params {
     pub secret: Option<Secret>,
     /// Whether callers on loopback may change things without it.
     pub open: bool,
+    /// How the services of the configuration are recognised.
+    pub services: Vec<ServiceDoor>,
 }
 
 /// Serves until `shutdown` resolves and the requests under way are answered (5 s at most).
@@ -66,13 +70,15 @@ pub async fn serve(
     listeners: Listeners,
     params: Params,
     stores: Arc<dyn Stores>,
+    tokens: Option<Arc<dyn Tokens>>,
     metrics: PrometheusHandle,
     shutdown: impl Future<Output = ()>,
 ) {
     let uid = rustix::process::geteuid().as_raw();
-    let gate = Gate { secret: params.secret, open: params.open, uid };
-    let router = router(Arc::new(Server { stores, metrics, gate }));
+    let gate = Gate { secret: params.secret, open: params.open, uid, services: params.services };
     let (stop, stopped) = watch::channel(false);
+    let streams = Streams::new(stopped.clone());
+    let router = router(Arc::new(Server { stores, tokens, metrics, gate, streams }));
     let unix = async {
         if let Some(listener) = listeners.unix {
             accept_all(listener, router.clone(), stopped.clone()).await;
@@ -185,8 +191,11 @@ async fn connection<S>(stream: S, caller: Caller, router: Router, mut stopped: w
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let cut = Cut::default();
+    let cutting = cut.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(cutting.clone());
         router.clone().oneshot(request.map(Body::new))
     });
     let served = http1::Builder::new()
@@ -196,6 +205,8 @@ where
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = &mut served => Some(ended),
+        // A reader that takes nothing would be waited for for ever.
+        () = cut.0.notified() => return,
         _ = stopped.wait_for(|stop| *stop) => None,
         () = tokio::time::sleep(CONNECTION_AGE_MAX) => None,
     };

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretoken_config::{Config, EndpointRole, Manage, Reads, Recording, RiskPolicy, Secret, Store};
+use foretoken_config::{
+    Config, EndpointRole, Manage, Reads, Recording, Right, RiskJudges, RiskPolicy, Secret, Store,
+};
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
 use foretoken_outbound::{Ask, EndpointParams, StoreFactory, StoreParams, Tunables};
-use foretoken_predict::{Policy, Thresholds};
+use foretoken_predict::{Model, Policy, Thresholds};
 use foretoken_protocol::Dial;
 use foretoken_registry::Registry;
-use foretoken_token::Fingerprint;
+use foretoken_token::{Access, Block, Fingerprint, Grant};
 use foretoken_transport::{ClientTls, Clients, Connector, Identity, ServerTls};
 use foretoken_types::{Address, Clock, Epoch, InstanceId, Posture, Report};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
-use crate::control::{self, EndpointSpec, ForesightParams, HostSource};
+use crate::control::{self, Chosen, EndpointSpec, ForesightParams, HostSource, Judges};
 use crate::passes::{Passes, Purpose};
 use crate::protocols::{self, ControlLogin};
+use crate::tokens::Services;
 
 /// The order in which the machine sees endpoints: the configured primary first.
 fn ordered(store: &Store) -> Vec<&foretoken_config::Endpoint> {
@@ -99,6 +102,60 @@ pub(crate) fn admin_tls(config: &Config) -> Result<Option<ServerTls>, Error> {
     let identity = Identity { cert_file: &tls.cert_file, key_file: &tls.key_file };
     let clients = tls.client_ca_file.as_deref().map_or(Clients::Anonymous, Clients::Invited);
     Ok(Some(ServerTls::load_for(identity, clients)?))
+}
+
+/// How services are recognised.
+pub(crate) fn doors(config: &Config) -> Result<Vec<foretoken_admin::ServiceDoor>, Error> {
+    let door = |service: &foretoken_config::Service| {
+        let secret = service.secret_file.as_deref().map(foretoken_admin::Secret::load).transpose()?;
+        // The configuration has checked that it is 64 digits.
+        let certificate = service.certificate_sha256.as_ref().and_then(|hash| hash.as_str().parse().ok());
+        Ok(foretoken_admin::ServiceDoor {
+            name: service.name.to_string(),
+            secret,
+            certificate,
+            uid: service.uid,
+        })
+    };
+    config.service.iter().map(door).collect()
+}
+
+/// The named blocks of a store.
+pub(crate) fn blocks(store: &Store) -> Result<Vec<(String, Block)>, Error> {
+    let block = |block: &foretoken_config::DataBlock| {
+        let prefix = block.prefix.as_str().parse::<Block>();
+        // Both sides know the same prefixes: a test holds them together.
+        prefix.map(|prefix| (block.name.to_string(), prefix)).map_err(|_| Error::Block(block.name.clone()))
+    };
+    store.block.iter().map(block).collect()
+}
+
+/// What services may have.
+pub(crate) fn services(config: &Config) -> Result<Services, Error> {
+    let right = |right: &Right| match right {
+        Right::Read => Access::READ,
+        Right::Write => Access::WRITE,
+        Right::Admin => Access::ADMIN,
+        Right::Queue => Access::QUEUE,
+    };
+    let mut services = Vec::new();
+    for service in &config.service {
+        let mut grants = Vec::new();
+        for grant in &service.grant {
+            let store = config.store.iter().find(|store| store.name == grant.store);
+            let blocks = store.map(blocks).transpose()?.unwrap_or_default();
+            let block = match grant.block.as_str() {
+                "*" => Some(Block::ALL),
+                name => blocks.into_iter().find(|(known, _)| known == name).map(|(_, block)| block),
+            };
+            // The configuration has checked that there is one; without it nothing is given.
+            let Some(block) = block else { continue };
+            let access = grant.access.iter().map(right).fold(Access::NONE, |all, right| all | right);
+            grants.push(Grant { store: grant.store.clone(), block, access });
+        }
+        services.push((service.name.to_string(), grants));
+    }
+    Ok(Services(services))
 }
 
 /// What may be changed while the proxy runs.
@@ -205,7 +262,7 @@ fn settings(store: &Store) -> Settings {
 }
 
 /// What the control loop of a store takes over from a changed configuration.
-pub(crate) fn live(store: &Store) -> control::Live {
+pub(crate) fn live(store: &Store, judges: Judges) -> control::Live {
     control::Live {
         settings: settings(store),
         detect: DetectParams {
@@ -216,12 +273,28 @@ pub(crate) fn live(store: &Store) -> control::Live {
         },
         probe_interval: store.detect.probe_interval,
         read_lag_max: store.read_lag_max,
-        foresight: foresight(store),
+        foresight: foresight(store, judges),
     }
 }
 
-fn foresight(store: &Store) -> ForesightParams {
-    let percent = u8::try_from(store.risk.threshold_percent).unwrap_or(u8::MAX);
+/// Who judges of a store's risk: reads, checks and tries the model.
+pub(crate) fn judges(store: &Store) -> Result<Judges, Error> {
+    let path = store.risk.model.as_deref();
+    let refused = |why| Error::Model {
+        store: store.name.clone(),
+        path: path.map_or_else(|| "the embedded one".to_owned(), |path| path.display().to_string()),
+        source: Box::new(why),
+    };
+    let model = match (store.risk.judges, path) {
+        (RiskJudges::Rule, _) => Chosen::None,
+        (_, None) => Chosen::Embedded(Arc::new(Model::embedded().map_err(refused)?)),
+        (_, Some(path)) => Chosen::File(Arc::new(Model::read(path).map_err(refused)?)),
+    };
+    Ok(Judges { rule: store.risk.judges != RiskJudges::Model, model })
+}
+
+fn foresight(store: &Store, judges: Judges) -> ForesightParams {
+    let percent = store.risk.threshold_percent.map(|percent| u8::try_from(percent).unwrap_or(u8::MAX));
     let policy = match store.risk.policy {
         RiskPolicy::Observe => Policy::Observe,
         RiskPolicy::Prepare => Policy::Prepare,
@@ -229,7 +302,8 @@ fn foresight(store: &Store) -> ForesightParams {
     };
     ForesightParams {
         step: store.risk.step,
-        thresholds: Thresholds::same(percent),
+        judges,
+        thresholds: percent.map(Thresholds::same),
         decide: foretoken_predict::Params { policy, cool_down: store.risk.cooldown, ..Default::default() },
     }
 }
@@ -248,6 +322,7 @@ pub(crate) fn control(
         bytes_most: store.risk.record_max.0,
     });
     Ok(control::StoreParams {
+        journal: config.state_dir.join("risk"),
         store: store.name.clone(),
         listen: store.listen.iter().map(ToString::to_string).collect(),
         machine: machine(store, instance, threads),
@@ -267,6 +342,8 @@ pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
     for store in &config.store {
         listener_tls(store)?;
         endpoints(store, None)?;
+        judges(store)?;
     }
+    doors(config)?;
     Ok(())
 }

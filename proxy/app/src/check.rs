@@ -93,6 +93,7 @@ impl StoreCheck {
 pub async fn check(config: &foretoken_config::Config) -> Result<Vec<StoreCheck>, crate::Error> {
     let mut checks = Vec::new();
     for store in &config.store {
+        crate::build::judges(store)?;
         let subjects = crate::build::endpoints(store, None)?
             .into_iter()
             .map(|spec| Subject {

@@ -5,6 +5,7 @@
 //! it publishes the posture, sends orders to endpoints, writes the registry. Nothing here waits for an endpoint or for the
 //! disk: what takes time runs in a task of its own and comes back as a signal.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,15 +22,17 @@ use tokio::task::JoinHandle;
 mod barrier;
 mod engine;
 mod foresee;
+mod journal;
+mod judge;
 mod orders;
-mod record;
+pub(crate) mod record;
 mod recorder;
 mod signal;
 mod status;
 mod watch_endpoint;
 mod watch_host;
 
-pub(crate) use foresee::ForesightParams;
+pub(crate) use foresee::{Chosen, ForesightParams, Judges};
 pub(crate) use recorder::RecordParams;
 pub(crate) use watch_endpoint::HostSource;
 
@@ -88,6 +91,8 @@ pub(crate) struct StoreParams {
     pub(crate) record: Option<RecordParams>,
     /// The endpoints, the configured primary first.
     pub(crate) endpoints: Vec<EndpointSpec>,
+    /// Where the journal of risks is written.
+    pub(crate) journal: PathBuf,
 }
 
 /// An order to switch over.

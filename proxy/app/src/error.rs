@@ -40,6 +40,23 @@ pub enum Error {
     /// Other endpoints can't reach an endpoint that is only known by a Unix socket.
     #[error("endpoint {0} has a Unix socket only, and its mirrors need a TCP address: set `advertise`")]
     NoAdvertised(EndpointId),
+    /// A block's prefix that no token can name.
+    #[error("the prefix of block {0} can't stand in a token: 1 to 256 bytes without control characters")]
+    Block(foretoken_types::BlockId),
+    /// The model of a store's risk.
+    #[error(
+        "store.{store}.risk.model: {path} can't be used; correct the path, train a model for the features of this \
+         version (`make train`), or leave the key out for the model that comes with the program"
+    )]
+    Model {
+        /// Of which store.
+        store: foretoken_types::StoreId,
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<foretoken_predict::BadModel>,
+    },
     /// The state directory.
     #[error("state directory {}", path.display())]
     StateDir {

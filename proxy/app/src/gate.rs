@@ -201,7 +201,7 @@ async fn admin(
         stopped.wait_for(|stop| *stop).await.ok();
     };
     let params = foretoken_admin::Params::default();
-    Ok(Some(tokio::spawn(foretoken_admin::serve(listeners, params, service, metrics, shutdown))))
+    Ok(Some(tokio::spawn(foretoken_admin::serve(listeners, params, service, None, metrics, shutdown))))
 }
 
 /// What the gate's own admin listener asks: it has no store of its own, and is ready while it has the sidecar's word.

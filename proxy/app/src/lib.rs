@@ -19,6 +19,7 @@ mod run;
 mod scrape;
 pub mod show;
 pub mod telemetry;
+mod tokens;
 
 pub use clock::BootClock;
 pub use error::Error;

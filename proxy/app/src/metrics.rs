@@ -1,9 +1,12 @@
 //! What the control loop exports. `docs/metrics.md` lists it; a test holds the two together.
 
+use std::time::Duration;
+
 use foretoken_admin::model::StoreStatus;
 use foretoken_failover::{Change, ChangeKind, Outcome};
 use foretoken_predict::contract::HORIZONS;
-use foretoken_predict::{Assessment, Risk};
+use foretoken_predict::{Assessment, Doubt, Risk};
+use foretoken_token::Tier;
 use foretoken_types::{Durability, EndpointId, Epoch, Posture, StoreId, StoreState};
 use metrics::{Counter, Gauge, Histogram, Unit};
 
@@ -24,6 +27,10 @@ pub(crate) fn describe() {
             "probability that the primary runs out of something within so many steps; NaN when not known",
         ),
         (
+            "foretoken_predict_model_used",
+            "1 when a model weighs in beside the rule, 0 when it is off or there is none",
+        ),
+        (
             "foretoken_failover_synchronous",
             "1 while writes are acknowledged only once a mirror has them, 0 when the primary's word is enough",
         ),
@@ -41,10 +48,25 @@ pub(crate) fn describe() {
         Unit::Count,
         "changes of primary after it was down, by outcome: done, aborted or refused"
     );
+    metrics::describe_counter!(
+        "foretoken_token_issued_total",
+        Unit::Count,
+        "tokens that the API gave, by tier: temporary, provisional or valid; refreshed ones included"
+    );
     metrics::describe_histogram!(
         "foretoken_failover_hold_duration_seconds",
         Unit::Seconds,
         "how long a change of primary held requests"
+    );
+    metrics::describe_counter!(
+        "foretoken_predict_model_failures_total",
+        Unit::Count,
+        "steps in which the model of risk gave no usable answer, by reason; the rule alone decided then"
+    );
+    metrics::describe_histogram!(
+        "foretoken_predict_inference_duration_seconds",
+        Unit::Seconds,
+        "how long one inference of the model of risk took"
     );
     metrics::describe_counter!(
         "foretoken_failover_lost_bytes_total",
@@ -88,6 +110,22 @@ impl RecordMetrics {
     }
 }
 
+/// Makes the counters of a store's tokens, with 0 in them.
+pub(crate) fn tokens(store: &StoreId) {
+    for tier in [Tier::Temporary, Tier::Provisional, Tier::Valid] {
+        issued(store, tier).increment(0);
+    }
+}
+
+/// A token was given.
+pub(crate) fn token_given(store: &StoreId, tier: Tier) {
+    issued(store, tier).increment(1);
+}
+
+fn issued(store: &StoreId, tier: Tier) -> Counter {
+    metrics::counter!("foretoken_token_issued_total", "store" => store.to_string(), "tier" => tier.as_str())
+}
+
 const STATES: [StoreState; 8] = [
     StoreState::Healthy,
     StoreState::AtRisk,
@@ -114,7 +152,13 @@ pub(crate) struct ControlMetrics {
     held: Histogram,
     lost: Counter,
     risks: Vec<Gauge>,
+    model: Gauge,
+    inference: Histogram,
+    failures: Vec<(&'static str, Counter)>,
 }
+
+/// Why a model's answer could not be used: `foretoken_predict::Doubt` in labels.
+const DOUBTS: [&str; 5] = ["not_finite", "shape", "inference", "slow", "absent"];
 
 impl ControlMetrics {
     pub(crate) fn new(store: &StoreId) -> Self {
@@ -134,6 +178,11 @@ impl ControlMetrics {
             let [(key, store)] = store.clone();
             metrics::gauge!("foretoken_predict_risk_ratio", key => store, "steps" => steps.to_string())
         };
+        let failures = |reason: &'static str| {
+            let [(key, store)] = store.clone();
+            let name = "foretoken_predict_model_failures_total";
+            (reason, metrics::counter!(name, key => store, "reason" => reason))
+        };
         Self {
             epoch: metrics::gauge!("foretoken_failover_epoch", &store),
             states: STATES.into_iter().map(state).collect(),
@@ -145,6 +194,9 @@ impl ControlMetrics {
             held: metrics::histogram!("foretoken_failover_hold_duration_seconds", &store),
             lost: metrics::counter!("foretoken_failover_lost_bytes_total", &store),
             risks: HORIZONS.map(risk).to_vec(),
+            model: metrics::gauge!("foretoken_predict_model_used", &store),
+            inference: metrics::histogram!("foretoken_predict_inference_duration_seconds", &store),
+            failures: DOUBTS.into_iter().map(failures).collect(),
         }
     }
 
@@ -163,8 +215,20 @@ impl ControlMetrics {
         self.synchronous.set(f64::from(u8::from(status.durability == Durability::Synchronous)));
     }
 
+    /// Whether a model weighs in.
+    pub(crate) fn model(&self, used: bool) {
+        self.model.set(f64::from(u8::from(used)));
+    }
+
     /// NaN while nothing is known.
-    pub(crate) fn risk(&self, assessment: &Assessment) {
+    pub(crate) fn risk(&self, assessment: &Assessment, took: Option<Duration>, doubt: Option<Doubt>) {
+        if let Some(took) = took {
+            self.inference.record(took.as_secs_f64());
+        }
+        let counter = doubt.and_then(|doubt| self.failures.iter().find(|(word, _)| *word == doubt.as_str()));
+        if let Some((_, counter)) = counter {
+            counter.increment(1);
+        }
         let risks = assessment.risk.map(Risk::to_array);
         for (place, gauge) in self.risks.iter().enumerate() {
             gauge.set(risks.map_or(f64::NAN, |risks| f64::from(risks[place])));

@@ -3,7 +3,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ use crate::clock::BootClock;
 use crate::control::{self, Command, Live, StoreHandle};
 use crate::passes::Passes;
 use crate::telemetry::{self, LogFormat, LogLevel};
-use crate::{Error, build};
+use crate::{Error, build, tokens};
 
 /// Samples and answers on their way up; ten samples a second from each endpoint and thread.
 const REPORTS_DEPTH: usize = 4096;
@@ -95,7 +95,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
     for store in &config.store {
         let (reports, reports_in) = mpsc::channel(REPORTS_DEPTH);
         let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, threads)));
-        let (live, live_in) = watch::channel(build::live(store));
+        let (live, live_in) = watch::channel(build::live(store, build::judges(store)?));
         let passes = build::passes(store, &*registry, &clock)?;
         let params = build::control(store, registry.instance(), threads, &config, live_in, passes.as_ref())?;
         let handle =
@@ -115,6 +115,8 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         let (tls, _) = watch::channel(build::listener_tls(store)?);
         running.push(Running { id: store.name.clone(), handle, tunables, live, tls, passes });
     }
+    let tokens = tokens(&config, &running, &registry, &clock).await?;
+    let token_upkeep = tokio::spawn(Arc::clone(&tokens).run(stopped.clone()));
     let plane = Arc::new(DataPlane::start(threads, config.data.max_connections as usize, factories)?);
     let mut accepting = Vec::new();
     for (number, (store, run)) in config.store.iter().zip(&running).enumerate() {
@@ -136,7 +138,8 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         exit: Notify::new(),
         plane: Arc::clone(&plane),
     });
-    let admin = admin(&config, &options, Arc::clone(&service), metrics.clone(), stopped.clone()).await?;
+    let admin =
+        admin(&config, &options, Arc::clone(&service), tokens, metrics.clone(), stopped.clone()).await?;
     let upkeep = tokio::spawn(telemetry::upkeep(metrics));
 
     let drain_max = config.data.drain_max;
@@ -153,9 +156,51 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
     }
     tokio::time::timeout(Duration::from_secs(6), admin).await.ok();
     upkeep.abort();
+    tokio::time::timeout(Duration::from_secs(2), token_upkeep).await.ok();
     // Joining threads blocks, and this is a runtime's thread.
     tokio::task::spawn_blocking(move || drop(plane)).await.ok();
     Ok(())
+}
+
+/// Starts the token service.
+async fn tokens(
+    config: &Config,
+    running: &[Running],
+    registry: &Arc<dyn Registry>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<tokens::Service>, Error> {
+    let stores = config.store.iter().zip(running).map(|(store, run)| {
+        crate::metrics::tokens(&store.name);
+        Ok(tokens::Watched {
+            id: store.name.clone(),
+            posture: run.handle.posture.clone(),
+            status: run.handle.status.clone(),
+            live: run.live.subscribe(),
+            lease: store.lease.ttl,
+            blocks: build::blocks(store)?,
+            heard: AtomicU64::new(0),
+        })
+    });
+    let params = tokens::Params {
+        stores: stores.collect::<Result<_, Error>>()?,
+        services: build::services(config)?,
+        registry: Arc::clone(registry),
+        clock: Arc::clone(clock),
+        wall: control::record::unix_ms,
+        key_life: config.token.key_life,
+    };
+    let runtime = tokio::runtime::Handle::current();
+    // It reads the disk, and its tasks belong to this runtime.
+    let start = move || {
+        let _in_runtime = runtime.enter();
+        tokens::Service::start(params)
+    };
+    match tokio::task::spawn_blocking(start).await {
+        Ok(started) => started,
+        Err(error) => {
+            Err(Error::Os { what: "start the token service", source: std::io::Error::other(error) })
+        }
+    }
 }
 
 fn bound(listener: &Listener, configured: &Address) -> String {
@@ -172,13 +217,16 @@ async fn admin(
     config: &Config,
     options: &RunOptions,
     service: Arc<Service>,
+    tokens: Arc<tokens::Service>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<tokio::task::JoinHandle<()>, Error> {
     let os = |what| move |source| Error::Os { what, source };
     let socket = config.admin_socket();
     // The same rules as for a store's listener: a dead socket is replaced, a live one is left alone.
-    let (unix, file) = Listener::bind(&Address::Unix(socket), 0o600).await?.into_unix().unzip();
+    // Services that are known by their user must get in; whoever else does is turned away by who he is.
+    let mode = if config.service.iter().any(|service| service.uid.is_some()) { 0o666 } else { 0o600 };
+    let (unix, file) = Listener::bind(&Address::Unix(socket), mode).await?.into_unix().unzip();
     let tcp = match &config.admin.listen {
         None => None,
         Some(Address::Tcp { host, port }) => {
@@ -199,14 +247,15 @@ async fn admin(
         }
         (None, None) => None,
     };
-    let params = foretoken_admin::Params { secret, open: options.admin_open };
+    let params =
+        foretoken_admin::Params { secret, open: options.admin_open, services: build::doors(config)? };
     let shutdown = async move {
         // An error means that the sender is gone: shutting down as well.
         stopped.wait_for(|stop| *stop).await.ok();
     };
     let listeners = Listeners { unix, tcp, tls: build::admin_tls(config)? };
     Ok(tokio::spawn(async move {
-        foretoken_admin::serve(listeners, params, service, metrics, shutdown).await;
+        foretoken_admin::serve(listeners, params, service, Some(tokens), metrics, shutdown).await;
         drop(file);
     }))
 }
@@ -285,7 +334,12 @@ fn reload(loaded: &mut Loaded, options: &RunOptions, running: &[Running], level:
 
 fn apply(store: &Store, run: &Running, threads: usize) {
     run.tunables.send_replace(Arc::new(build::tunables(store, threads)));
-    run.live.send_replace(build::live(store));
+    // A model may have been replaced under the same name as well.
+    let judges = build::judges(store).unwrap_or_else(|error| {
+        tracing::error!(store = %store.name, error = %chain(&error), "the old model stays in use");
+        run.live.borrow().foresight.judges.clone()
+    });
+    run.live.send_replace(build::live(store, judges));
     // Certificates are renewed under the same name: they are read again in any case.
     match build::listener_tls(store) {
         Ok(tls) => {
@@ -295,6 +349,12 @@ fn apply(store: &Store, run: &Running, threads: usize) {
             tracing::error!(store = %store.name, error = %error, "the old certificate stays in use")
         }
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What the admin listener asks.

@@ -123,6 +123,17 @@ fn words_of(risk: &RiskStatus) -> String {
         let RiskStatus { policy, action, would, why, .. } = risk;
         words = format!("{words}; policy {policy}: {action}, would {would}: {why}");
     }
+    if risk.model.starts_with("off") {
+        words = format!("{words}; model {}", risk.model);
+    }
+    if let Some(entry) = risk.journal.first() {
+        let steps = entry.steps.map_or_else(String::new, |steps| format!(" within {steps} steps"));
+        words = format!(
+            "{words}; last in the journal: {} {}{steps}",
+            utc(entry.at_unix_ms),
+            entry.event.as_str()
+        );
+    }
     words
 }
 

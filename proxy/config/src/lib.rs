@@ -20,13 +20,14 @@ mod write;
 pub use fault::{Fault, Faults};
 pub use load::{Changes, Quick};
 pub use model::{
-    Admin, AdminTls, Auth, Config, Control, Data, Detect, Endpoint, EndpointRole, EndpointTls, Gate,
-    GateLimits, GateSidecar, GateTls, LeaseTiming, ListenerTls, Log, LogFormat, LogLevel, Manage, Protocol,
-    Reads, Recording, Risk, RiskPolicy, Store, Switchover,
+    Admin, AdminTls, Auth, Config, Control, Data, DataBlock, Detect, Endpoint, EndpointRole, EndpointTls,
+    Gate, GateLimits, GateSidecar, GateTls, LeaseTiming, ListenerTls, Log, LogFormat, LogLevel, Manage,
+    Protocol, Reads, Recording, Right, Risk, RiskJudges, RiskPolicy, Service, ServiceGrant, Store,
+    Switchover, Token,
 };
 pub use reference::{reference, schema};
 pub use secret::{Secret, SecretError};
-pub use value::{ByteSize, EndpointUrl, HttpUrl};
+pub use value::{ByteSize, CertificateHash, EndpointUrl, HttpUrl, KeyPrefix};
 
 #[cfg(test)]
 mod tests;

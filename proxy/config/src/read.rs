@@ -177,6 +177,14 @@ impl<'t> Reader<'_, 't> {
         Some(self.child(Some(table), path, label))
     }
 
+    /// The sections at the key, if there are any.
+    pub(crate) fn optional_tables<S: Section>(&mut self, facts: Facts) -> Vec<S> {
+        match self.table {
+            Some(table) if table.contains_key(facts.name) => self.tables(facts),
+            _ => Vec::new(),
+        }
+    }
+
     /// The sections at the key; a fault when there is none.
     pub(crate) fn tables<S: Section>(&mut self, facts: Facts) -> Vec<S> {
         let path = join(&self.path, facts.name);
@@ -306,7 +314,7 @@ pub(crate) fn heads(spec: Spec) -> Vec<(String, Spec)> {
             let inner = join(&path, key.facts.name);
             match key.kind {
                 Kind::Table(spec) | Kind::OptionalTable(spec) => open.push((inner, spec)),
-                Kind::Tables(spec) => open.push((inner, spec)),
+                Kind::Tables(spec) | Kind::OptionalTables(spec) => open.push((inner, spec)),
                 Kind::Value(..) => spec.keys.push(key),
             }
         }

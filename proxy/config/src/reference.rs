@@ -50,17 +50,8 @@ fn section(text: &mut String, spec: &Spec, head: &str) {
                 writeln!(text, "{off}{name} = {shown}").expect("a String takes every write");
             }
             Kind::Table(inner) => table(text, key, inner, &format!("[{path}]"), &path),
-            Kind::OptionalTable(inner) => {
-                comment(text, key.facts.doc);
-                let mut body = String::new();
-                section(&mut body, inner, &path);
-                writeln!(text, "#[{path}]").expect("a String takes every write");
-                // Absent as a whole unless it is wanted.
-                for line in body.lines() {
-                    let off = if line.is_empty() || line.starts_with('#') { "" } else { "#" };
-                    writeln!(text, "{off}{line}").expect("a String takes every write");
-                }
-            }
+            Kind::OptionalTable(inner) => absent(text, key, inner, &format!("[{path}]"), &path),
+            Kind::OptionalTables(inner) => absent(text, key, inner, &format!("[[{path}]]"), &path),
             Kind::Tables(inner) => table(text, key, inner, &format!("[[{path}]]"), &path),
         }
     }
@@ -71,6 +62,17 @@ fn table(text: &mut String, key: &Key, inner: &Spec, header: &str, path: &str) {
     text.push_str(header);
     text.push('\n');
     section(text, inner, path);
+}
+
+/// A table that is absent as a whole unless it is wanted.
+fn absent(text: &mut String, key: &Key, inner: &Spec, header: &str, path: &str) {
+    comment(text, key.facts.doc);
+    let mut body = String::new();
+    section(&mut body, inner, path);
+    for line in std::iter::once(header).chain(body.lines()) {
+        let off = if line.is_empty() || line.starts_with('#') { "" } else { "#" };
+        writeln!(text, "{off}{line}").expect("a String takes every write");
+    }
 }
 
 /// Numbers as people write them in a file, without Rust's separators.
@@ -93,6 +95,13 @@ pub fn schema() -> String {
     text
 }
 
+fn array(inner: &Spec) -> Map<String, Value> {
+    let mut list = Map::new();
+    list.insert("type".to_owned(), json!("array"));
+    list.insert("items".to_owned(), Value::Object(object(inner)));
+    list
+}
+
 fn object(spec: &Spec) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -107,12 +116,11 @@ fn object(spec: &Spec) -> Map<String, Value> {
             Kind::Table(inner) | Kind::OptionalTable(inner) => object(inner),
             Kind::Tables(inner) => {
                 required.push(json!(key.facts.name));
-                let mut list = Map::new();
-                list.insert("type".to_owned(), json!("array"));
+                let mut list = array(inner);
                 list.insert("minItems".to_owned(), json!(1));
-                list.insert("items".to_owned(), Value::Object(object(inner)));
                 list
             }
+            Kind::OptionalTables(inner) => array(inner),
         };
         let text: Vec<_> = key.facts.doc.iter().map(|line| line.trim()).collect();
         shape.insert("description".to_owned(), json!(text.join(" ")));

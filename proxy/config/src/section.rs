@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `live` keys are applied by a reload, `fixed` ones by a restart. What follows `=` is one of: `default(value)`,
-//! `required(example)`, `optional(example)`, and for sections within it `table`, `optional_table`, `tables`.
+//! `required(example)`, `optional(example)`, and for sections within it `table`, `optional_table`, `tables`,
+//! `optional_tables`.
 //! Sections come after keys, as TOML wants it. The doc comments are the text of the reference and of the JSON Schema.
 
 use serde_json::Value;
@@ -66,6 +67,8 @@ pub(crate) enum Kind {
     OptionalTable(Spec),
     /// One or more tables.
     Tables(Spec),
+    /// Any number of tables.
+    OptionalTables(Spec),
 }
 
 /// Whether a value must be there.
@@ -103,6 +106,10 @@ impl Key {
 
     pub(crate) fn tables<S, T: Section>(_: fn(&S) -> &Vec<T>, facts: Facts) -> Self {
         Self { facts, kind: Kind::Tables(T::spec()) }
+    }
+
+    pub(crate) fn optional_tables<S, T: Section>(_: fn(&S) -> &Vec<T>, facts: Facts) -> Self {
+        Self { facts, kind: Kind::OptionalTables(T::spec()) }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn sections_with(name: &str) -> Vec<String> {
         .filter(|(_, spec)| spec.keys.iter().any(|key| key.facts.name == name))
         .map(|(path, _)| match path.as_str() {
             "" => "no head, at the top".to_owned(),
-            "store" | "store.endpoint" => format!("[[{path}]]"),
+            "store" | "store.endpoint" | "store.block" | "service" | "service.grant" => format!("[[{path}]]"),
             _ => format!("[{path}]"),
         })
         .collect();

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use foretoken_types::Address;
 
-use crate::model::{Config, Endpoint, EndpointRole, EndpointTls, Gate, Manage, Store};
+use crate::model::{
+    Config, DataBlock, Endpoint, EndpointRole, EndpointTls, Gate, Manage, ServiceGrant, Store,
+};
 use crate::read::Findings;
 
 /// Longest path of a Unix socket: `sun_path` has 108 bytes with the NUL after it (`unix(7)`).
@@ -31,7 +33,9 @@ pub(crate) fn relations(config: &Config, findings: &mut Findings) {
         check.endpoints(&path, store);
         check.advertised(&path, store);
         check.timing(&path, store);
+        check.blocks(&path, store);
     }
+    check.services(config);
 }
 
 /// The same for a gate.
@@ -114,6 +118,11 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     host.parse::<IpAddr>().map_or(host == "localhost", |ip| ip.to_canonical().is_loopback())
 }
 
+/// Whether callers on admin.listen must show a certificate.
+fn asks_for_certificates(config: &Config) -> bool {
+    config.admin.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
+}
+
 struct Check<'a> {
     findings: &'a mut Findings,
 }
@@ -169,6 +178,86 @@ impl Check<'_> {
         let socket = config.admin_socket();
         let path = if config.admin.socket.is_some() { "admin.socket" } else { "state_dir" };
         self.socket_path(path, &socket, "set admin.socket to a shorter path");
+    }
+
+    fn blocks(&mut self, path: &str, store: &Store) {
+        let all = |key: &str, text: fn(&DataBlock) -> &str| {
+            let values = store.block.iter().enumerate();
+            values.map(|(b, block)| (format!("{path}.block[{b}].{key}"), text(block).to_owned())).collect()
+        };
+        let (names, prefixes): (Vec<_>, Vec<_>) =
+            (all("name", |block| block.name.as_str()), all("prefix", |block| block.prefix.as_str()));
+        for (name, _) in names.iter().filter(|(_, name)| name == "*") {
+            self.broken(&[name], "is *, which is all of the store", "choose a name of its own");
+        }
+        self.unique(names, "choose another name: each block of a store has its own");
+        self.unique(prefixes, "choose another prefix: each block of a store has its own");
+    }
+
+    fn services(&mut self, config: &Config) {
+        let services =
+            || config.service.iter().enumerate().map(|(s, service)| (format!("service[{s}]"), service));
+        self.unique(
+            services().map(|(path, service)| (format!("{path}.name"), service.name.to_string())),
+            "choose another name: each service has its own",
+        );
+        self.unique(
+            services().filter_map(|(path, service)| Some((format!("{path}.uid"), service.uid?.to_string()))),
+            "each service runs as a user of its own, or has a secret_file",
+        );
+        self.unique(
+            services().filter_map(|(path, service)| {
+                let hash = service.certificate_sha256.as_ref()?;
+                Some((format!("{path}.certificate_sha256"), hash.as_str().to_owned()))
+            }),
+            "each service has a certificate of its own",
+        );
+        self.unique(
+            services().filter_map(|(path, service)| {
+                Some((format!("{path}.secret_file"), service.secret_file.as_ref()?.display().to_string()))
+            }),
+            "each service has a secret of its own",
+        );
+        for (path, service) in services() {
+            if service.secret_file.is_none() && service.certificate_sha256.is_none() && service.uid.is_none()
+            {
+                let problem = "can't be recognised by anything";
+                self.broken(&[&path], problem, "give it a secret_file, a certificate_sha256 or a uid");
+            }
+            if service.certificate_sha256.is_some() && !asks_for_certificates(config) {
+                let own = format!("{path}.certificate_sha256");
+                let problem = "can't be seen: admin.tls asks callers for no certificate";
+                self.broken(&[&own, "admin.tls"], problem, "set admin.tls.client_ca_file");
+            }
+            for (g, grant) in service.grant.iter().enumerate() {
+                self.grant(&format!("{path}.grant[{g}]"), grant, config);
+            }
+        }
+        if config.admin.tls.is_some() && config.admin.listen.is_none() {
+            self.broken(
+                &["admin.tls", "admin.listen"],
+                "protects no listener",
+                "set admin.listen, or remove it",
+            );
+        }
+    }
+
+    fn grant(&mut self, path: &str, grant: &ServiceGrant, config: &Config) {
+        let (at_store, at_block) = (format!("{path}.store"), format!("{path}.block"));
+        match config.store.iter().find(|store| store.name == grant.store) {
+            None => self.broken(
+                &[&at_store, "store"],
+                format!("there is no store {}", grant.store),
+                "name one of the stores",
+            ),
+            Some(store) => {
+                let known = store.block.iter().any(|block| block.name == grant.block);
+                if !known && grant.block.as_str() != "*" {
+                    let problem = format!("store {} has no block {}", grant.store, grant.block);
+                    self.broken(&[&at_block, &at_store], problem, "name one of its blocks, or \"*\"");
+                }
+            }
+        }
     }
 
     fn socket_path(&mut self, path: &str, socket: &Path, remedy: &str) {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 pub(crate) use self::duration::display as show;
+pub use self::text::{CertificateHash, KeyPrefix};
 pub(crate) use self::text::{Text, choice};
 
 pub use self::size::ByteSize;

@@ -65,11 +65,16 @@ impl Writer {
     }
 
     pub(crate) fn tables<S: Section>(&mut self, name: &str, _: bool, sections: &[S]) {
-        for section in sections {
-            let own = Self::of(section).entries.remove("name").map_or_else(String::new, |entry| entry.text);
-            let label = join(&join(&self.label, name), own.trim_matches('"'));
+        for (number, section) in sections.iter().enumerate() {
+            let own = Self::of(section).entries.remove("name").map(|entry| entry.text);
+            let own = own.map_or_else(|| number.to_string(), |name| name.trim_matches('"').to_owned());
+            let label = join(&join(&self.label, name), &own);
             self.inside(name, label, ("[[", "]]"), section);
         }
+    }
+
+    pub(crate) fn optional_tables<S: Section>(&mut self, name: &str, live: bool, sections: &[S]) {
+        self.tables(name, live, sections);
     }
 
     fn inside<S: Section>(&mut self, name: &str, label: String, brackets: (&str, &str), section: &S) {

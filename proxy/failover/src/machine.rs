@@ -11,7 +11,7 @@ use foretoken_types::{
 };
 
 use crate::effect::{Effect, Order};
-use crate::endpoints::Endpoint;
+use crate::endpoints::{Endpoint, is_primary};
 use crate::event::{Answer, Event, Rejection, SaveFailure, Settings};
 use crate::invariants::{Facts, Invariants};
 use crate::knowledge::{Identity, Positions, Registry, Sent};
@@ -60,6 +60,10 @@ pub struct Machine {
     /// Settings that are not in force yet.
     pub(crate) configured: Option<Settings>,
     pub(crate) mark_at: BootInstant,
+    /// Since when the primary of this epoch serves.
+    pub(crate) serving_since: Option<BootInstant>,
+    /// The epoch whose primary has shown that it is the right one.
+    pub(crate) validated: Option<Epoch>,
     pub(crate) operations: u64,
     pub(crate) plans: u64,
     pub(crate) turned: bool,
@@ -138,6 +142,8 @@ impl Machine {
             holders: Vec::new(),
             configured: None,
             mark_at: BootInstant::default(),
+            serving_since: None,
+            validated: None,
             operations: 0,
             plans: 0,
             turned: false,
@@ -178,6 +184,7 @@ impl Machine {
         self.keep_ownership();
         repair::repair(self);
         self.keep_risk();
+        self.keep_validated();
         let effects = std::mem::take(&mut self.out);
         if cfg!(debug_assertions) {
             let facts = Facts {
@@ -261,6 +268,27 @@ impl Machine {
     #[must_use]
     pub const fn record(&self) -> Option<&Record> {
         self.registry.record.as_ref()
+    }
+
+    /// Whether the primary has shown, since it was put in charge, that it is the right one: it reports the role, its history is
+    /// the one that was put in charge, and a write probe passed (PROTOCOL 3.2, T2). The old one was fenced before that.
+    #[must_use]
+    pub fn is_validated(&self) -> bool {
+        let (Phase::Serving, Some(since)) = (&self.phase, self.serving_since) else { return false };
+        let Some(look) = self.posture.primary.as_ref().and_then(|id| self.endpoint(id)?.look.as_ref()) else {
+            return false;
+        };
+        let found = &look.found;
+        let same = self.identity.as_ref().is_some_and(|identity| identity.continues_in(found));
+        self.validated == Some(self.posture.epoch)
+            || (look.asked >= since && look.probed && found.writable && is_primary(found) && same)
+    }
+
+    /// Once it has shown it, that holds for the epoch: later trouble is another matter.
+    fn keep_validated(&mut self) {
+        if self.validated != Some(self.posture.epoch) && self.is_validated() {
+            self.validated = Some(self.posture.epoch);
+        }
     }
 
     /// Number of the change that is under way, for logs.

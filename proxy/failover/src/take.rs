@@ -224,6 +224,7 @@ impl Machine {
         self.posture.mirrors.retain(|route| route.endpoint != primary);
         self.reason = None;
         self.mark_at = self.now + self.params.retry;
+        self.serving_since = Some(self.now);
         self.end_hold();
         self.grant();
         self.enter(Phase::Serving);

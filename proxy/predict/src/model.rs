@@ -9,7 +9,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use tract_onnx::pb::{ModelProto, TypeProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
+use tract_onnx::pb::{
+    ModelProto, TensorProto, TypeProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
+};
 use tract_onnx::prelude::{
     Datum as _, DatumExt as _, Framework as _, InferenceModelExt as _, IntoRunnable as _, Tensor,
     TypedRunnableModel, tvec,
@@ -18,6 +20,7 @@ use tract_onnx::prelude::{
 use crate::contract::{FEATURES, Feature, HORIZONS, MISSING, WINDOW, digest};
 use crate::features::Window;
 use crate::risk::{Predictor, Risk, Unknown};
+use crate::threshold::{BadThresholds, Thresholds};
 
 /// The model that comes with the program.
 const EMBEDDED: &[u8] = include_bytes!("../../../models/risk/model.onnx");
@@ -32,6 +35,7 @@ const DIGEST: &str = "features_sha256";
 pub struct Model {
     plan: Arc<TypedRunnableModel>,
     base_rates: Option<[f64; HORIZONS.len()]>,
+    thresholds: Option<Thresholds>,
 }
 
 /// Why a model was refused.
@@ -61,6 +65,12 @@ pub enum BadModel {
         /// Digest that it states, or what it states instead.
         found: String,
     },
+    /// One of its constants is no number. The runtime's bounds turn that into a number again, so that it wouldn't show.
+    #[error("its constant {0:?} holds what is no number")]
+    NotFinite(String),
+    /// It states levels of alarms that can't be.
+    #[error("the levels of alarms in its metadata can't be used")]
+    Thresholds(#[from] BadThresholds),
     /// It gave no risk when it was tried.
     #[error("tried with {with}, it gave no risk ({why:?})")]
     Probe {
@@ -112,13 +122,19 @@ impl Model {
         if found != wanted {
             return Err(BadModel::Contract { wanted, found: found.to_owned() });
         }
+        let thresholds = thresholds(&metadata)?;
+        for constant in proto.graph.iter().flat_map(|graph| &graph.initializer) {
+            if !is_finite(constant) {
+                return Err(BadModel::NotFinite(constant.name.clone()));
+            }
+        }
         let plan = onnx
             .model_for_proto_model(&proto)
             .and_then(|model| model.with_input_fact(0, f32::fact([1, WINDOW, FEATURES]).into()))
             .and_then(|model| model.into_optimized())
             .and_then(|model| model.into_runnable())
             .map_err(graph)?;
-        let model = Self { plan, base_rates: base_rates(&metadata) };
+        let model = Self { plan, base_rates: base_rates(&metadata), thresholds };
         model.probe()?;
         Ok(model)
     }
@@ -128,6 +144,12 @@ impl Model {
     #[must_use]
     pub const fn base_rates(&self) -> Option<[f64; HORIZONS.len()]> {
         self.base_rates
+    }
+
+    /// Levels at which its alarms begin, together with the rule's; `None` when it doesn't say.
+    #[must_use]
+    pub const fn thresholds(&self) -> Option<Thresholds> {
+        self.thresholds
     }
 
     /// Inputs at the borders must give a risk: nothing known, everything at its least, everything at its most.
@@ -214,6 +236,24 @@ fn describe(value: &ValueInfoProto) -> String {
 
 /// `TensorProto.DataType.FLOAT` (onnx.proto).
 const FLOAT: i32 = 1;
+
+/// Whether every single-precision number of a constant is one.
+fn is_finite(constant: &TensorProto) -> bool {
+    constant.data_type != FLOAT
+        || constant.float_data.iter().all(|value| value.is_finite())
+            && constant.raw_data.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())
+}
+
+/// The levels `enter_5`, `enter_15` and `enter_30`: all of them, or none is stated.
+fn thresholds(metadata: &BTreeMap<&str, &str>) -> Result<Option<Thresholds>, BadThresholds> {
+    let stated = HORIZONS.map(|horizon| metadata.get(format!("enter_{horizon}").as_str()).copied());
+    if stated == [None; HORIZONS.len()] {
+        return Ok(None);
+    }
+    // What is no number is no level either, and is refused as one.
+    let enter = stated.map(|level| level.and_then(|level| level.parse().ok()).unwrap_or(f32::NAN));
+    Thresholds::new(enter).map(Some)
+}
 
 fn base_rates(metadata: &BTreeMap<&str, &str>) -> Option<[f64; HORIZONS.len()]> {
     let mut rates = [0.0; HORIZONS.len()];

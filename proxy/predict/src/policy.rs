@@ -32,6 +32,18 @@ pub enum Policy {
     Switch,
 }
 
+impl Policy {
+    /// Its name in the configuration and in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Prepare => "prepare",
+            Self::Switch => "switch",
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

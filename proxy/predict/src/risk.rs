@@ -223,7 +223,25 @@ impl Subject {
 /// tells. Costs one inference, and one for each known feature when there is something to explain.
 #[must_use]
 pub fn assess(window: &Window, model: Option<&dyn Predictor>, calibration: &Calibration) -> Assessment {
-    let standings = standings(window);
+    weigh(window, &standings(window), model, calibration)
+}
+
+/// The same by the model alone: to see what the model is worth without the rule.
+#[must_use]
+pub fn assess_by_model(
+    window: &Window,
+    model: Option<&dyn Predictor>,
+    calibration: &Calibration,
+) -> Assessment {
+    weigh(window, &[], model, calibration)
+}
+
+fn weigh(
+    window: &Window,
+    standings: &[Standing],
+    model: Option<&dyn Predictor>,
+    calibration: &Calibration,
+) -> Assessment {
     let rule = standings.iter().map(|standing| Risk::rising(standing.risk())).reduce(Risk::max);
     let raw = model.map_or(Err(Unknown::NoModel), |model| model.risk(window));
     let known = raw.map(|risk| calibration.apply(risk));

@@ -112,6 +112,18 @@ impl Alarms {
         }
     }
 
+    /// Takes other settings. Alarms that stand stay, and end by the new levels.
+    pub const fn configure(&mut self, thresholds: Thresholds, cool_down: Duration) {
+        self.thresholds = thresholds;
+        self.cool_down = cool_down;
+    }
+
+    /// The levels in use.
+    #[must_use]
+    pub const fn thresholds(&self) -> Thresholds {
+        self.thresholds
+    }
+
     /// Takes the risk of this step, `None` when it is unknown, and says which horizons are alarmed now.
     pub fn step(&mut self, risk: Option<Risk>, now: BootInstant) -> [bool; HORIZONS.len()] {
         let Some(risk) = risk else {

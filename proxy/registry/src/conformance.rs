@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretoken_types::{Epoch, Operation, Position, StoreId};
 
-use crate::{Disk, Error, FORMAT, Intent, IntentChange, IntentKind, Memory, Registry, StoreRecord};
+use crate::{Disk, Error, FORMAT, Intent, IntentChange, IntentKind, Keep, Memory, Registry, StoreRecord};
 
 fn record(epoch: u64) -> StoreRecord {
     StoreRecord {
@@ -160,5 +160,31 @@ fn an_instance_has_a_name_of_its_own() {
         assert!(name.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(registry.instance(), name);
         assert_ne!(Memory::new().unwrap().instance(), name);
+    });
+}
+
+#[test]
+fn what_is_kept_is_found_by_the_beginning_of_its_name_until_it_is_forgotten() {
+    on_every_home(|registry| {
+        assert_eq!(registry.kept("").unwrap(), []);
+        let bytes = |number: u8| vec![number; 300];
+        let all =
+            [Keep::this("token/b", bytes(1)), Keep::this("token/a", bytes(2)), Keep::this("key", vec![])];
+        registry.keep(&all).unwrap();
+        registry.keep(&[]).unwrap();
+        let named = |prefix: &str| registry.kept(prefix).unwrap();
+        assert_eq!(named("token/"), [("token/a".to_owned(), bytes(2)), ("token/b".to_owned(), bytes(1))]);
+        assert_eq!(named("key"), [("key".to_owned(), vec![])]);
+        assert_eq!(named("tokens"), []);
+        let changes = [
+            Keep::nothing("token/a"),
+            Keep::nothing("never heard of"),
+            Keep::this("token/b", bytes(3)),
+            Keep::this("token/c", bytes(4)),
+            Keep::nothing("token/c"),
+        ];
+        registry.keep(&changes).unwrap();
+        assert_eq!(named("token/"), [("token/b".to_owned(), bytes(3))]);
+        assert_eq!(named("").len(), 2);
     });
 }

@@ -10,9 +10,9 @@ use foretoken_types::{Epoch, InstanceId, StoreId};
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _};
 
 use self::file::Guard;
-use self::table::{INTENTS, STORES, decode, encode};
+use self::table::{INTENTS, KEPT, STORES, decode, encode};
 use crate::swap::{may_intend, may_replace};
-use crate::{Error, FORMAT, Intent, IntentChange, Registry, Result, StoreRecord};
+use crate::{Error, FORMAT, Intent, IntentChange, Keep, Registry, Result, StoreRecord};
 
 /// Name of the file inside of the state directory.
 pub const FILE_NAME: &str = "registry.redb";
@@ -122,9 +122,54 @@ impl Registry for Disk {
         })
     }
 
+    fn kept(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        self.with(|database| {
+            let transaction = database.begin_read()?;
+            let table = match transaction.open_table(KEPT) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                table => table?,
+            };
+            let mut kept = Vec::new();
+            for entry in table.range(prefix..)? {
+                let (name, bytes) = entry?;
+                if !name.value().starts_with(prefix) {
+                    break;
+                }
+                kept.push((name.value().to_owned(), bytes.value().to_vec()));
+            }
+            Ok(kept)
+        })
+    }
+
+    fn keep(&self, changes: &[Keep]) -> Result<()> {
+        self.with(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            let done = write_kept(&transaction, changes);
+            match done {
+                Ok(()) => Ok(transaction.commit()?),
+                Err(fault) => {
+                    transaction.abort()?;
+                    Err(fault)
+                }
+            }
+        })
+    }
+
     fn instance(&self) -> InstanceId {
         self.instance.clone()
     }
+}
+
+fn write_kept(transaction: &redb::WriteTransaction, changes: &[Keep]) -> Result<(), Fault> {
+    let mut table = transaction.open_table(KEPT)?;
+    for Keep { name, bytes } in changes {
+        match bytes {
+            Some(bytes) => table.insert(name.as_str(), bytes.as_slice())?,
+            None => table.remove(name.as_str())?,
+        };
+    }
+    Ok(())
 }
 
 type Table<'txn> = redb::Table<'txn, &'static str, &'static [u8]>;

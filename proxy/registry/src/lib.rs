@@ -1,4 +1,4 @@
-//! Where epochs, intents and the instance id live, in memory and on disk.
+//! Where epochs, intents, the instance id and what else must survive a restart live, in memory and on disk.
 //!
 //! Only [`Registry::compare_and_swap`] raises an epoch, and only upwards (PROTOCOL 2): what it has returned `Ok` for is on
 //! disk and survives a kill of the process. There is one trait with two homes: [`Disk`] for the product, [`Memory`] for
@@ -35,7 +35,7 @@ mod swap;
 pub use disk::{Disk, FILE_NAME};
 pub use error::{Error, Result};
 pub use memory::Memory;
-pub use record::{FORMAT, Intent, IntentChange, IntentKind, StoreRecord};
+pub use record::{FORMAT, Intent, IntentChange, IntentKind, Keep, StoreRecord};
 
 use foretoken_types::{Epoch, InstanceId, StoreId};
 
@@ -73,6 +73,19 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// [`Error::Storage`].
     fn clear_intent(&self, store: &StoreId) -> Result<()>;
+
+    /// Everything that is kept under a name that begins with `prefix`, in the order of the names.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] or [`Error::Damaged`].
+    fn kept(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>>;
+
+    /// Keeps or forgets bytes under names: keys and tokens, into which the registry does not look. All of `changes` or none
+    /// of them, in order. Durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn keep(&self, changes: &[Keep]) -> Result<()>;
 
     /// The name by which this sidecar signs its owner records: chosen at random once, when the registry was created.
     fn instance(&self) -> InstanceId;

@@ -1,15 +1,19 @@
 //! The registry of tests and simulations: gone with the process.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use dashmap::DashMap;
 use foretoken_types::{Epoch, InstanceId, StoreId};
 
 use crate::swap::{may_intend, may_replace};
-use crate::{Error, FORMAT, Intent, IntentChange, Registry, Result, StoreRecord, instance};
+use crate::{Error, FORMAT, Intent, IntentChange, Keep, Registry, Result, StoreRecord, instance};
 
 /// A [`Registry`] in memory.
 #[derive(Debug)]
 pub struct Memory {
     stores: DashMap<StoreId, (StoreRecord, Option<Intent>)>,
+    kept: Mutex<BTreeMap<String, Vec<u8>>>,
     instance: InstanceId,
 }
 
@@ -19,7 +23,7 @@ impl Memory {
     /// # Errors
     /// [`Error::NoRandomness`].
     pub fn new() -> Result<Self> {
-        Ok(Self { stores: DashMap::new(), instance: instance::random()? })
+        Ok(Self { stores: DashMap::new(), kept: Mutex::default(), instance: instance::random()? })
     }
 }
 
@@ -57,6 +61,23 @@ impl Registry for Memory {
     fn clear_intent(&self, store: &StoreId) -> Result<()> {
         if let Some(mut slot) = self.stores.get_mut(store) {
             slot.1 = None;
+        }
+        Ok(())
+    }
+
+    fn kept(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = kept.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        Ok(named.map(|(name, bytes)| (name.clone(), bytes.clone())).collect())
+    }
+
+    fn keep(&self, changes: &[Keep]) -> Result<()> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for Keep { name, bytes } in changes {
+            match bytes {
+                Some(bytes) => kept.insert(name.clone(), bytes.clone()),
+                None => kept.remove(name),
+            };
         }
         Ok(())
     }

@@ -86,3 +86,26 @@ pub enum IntentChange {
     /// It has been carried out or undone, and goes.
     Clear,
 }
+
+/// One change of what is kept under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The name, such as `token/8f3a`.
+    pub name: String,
+    /// What is kept from now on; `None`: nothing any more.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Keep {
+    /// Keeps `bytes` under `name`.
+    #[must_use]
+    pub fn this(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { name: name.into(), bytes: Some(bytes) }
+    }
+
+    /// Forgets what is kept under `name`.
+    #[must_use]
+    pub fn nothing(name: impl Into<String>) -> Self {
+        Self { name: name.into(), bytes: None }
+    }
+}

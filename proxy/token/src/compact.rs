@@ -6,6 +6,8 @@
 //!
 //! Nothing but the key id is read before the signature has been verified, and what is verified are the received bytes.
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+
 use crate::{Claims, Error, Form, KeyId, Refusal, Result, SigningKey, VerifyingKey, claims};
 
 /// The longest compact token.
@@ -37,6 +39,12 @@ pub fn seal(claims: &Claims, key: &SigningKey) -> Result<Vec<u8>> {
         return Err(Error::TooLong { bytes: token.len(), most: MAX_LEN });
     }
     Ok(token)
+}
+
+/// As text, for where bytes can't stand: base64url without padding.
+#[must_use]
+pub fn to_text(token: &[u8]) -> String {
+    Base64UrlUnpadded::encode_string(token)
 }
 
 /// The key that a token says it was signed with. To be used for looking up that key, and for nothing else.

@@ -17,7 +17,10 @@ pub use ledger::{MAX_TOKENS, MAX_TOKENS_PER_SERVICE};
 pub use report::Status;
 pub use saved::Saved;
 
-use crate::{Access, Block, Caller, Claims, Form, Lives, Now, Revocations, Situation, Tier, TokenId, random};
+use crate::{
+    Access, Block, Caller, Claims, Form, Lives, Now, Revocations, Situation, Tier, TokenId, UnixMillis,
+    random,
+};
 use ledger::{Entry, Ledger, Origin};
 
 /// The right to issue.
@@ -163,16 +166,27 @@ impl Issuer {
     /// Takes back a token, and all that came and could come of it by refreshing. Says how many were known; one that is not,
     /// perhaps given before a restart, is refused all the same for as long as it can live.
     pub fn revoke(&mut self, id: TokenId, now: Now) -> usize {
-        let Some(lineage) = self.ledger.get(id).map(|entry| entry.origin.lineage) else {
+        let family = self.family(id);
+        if family.is_empty() {
             self.revoked.add(id, now.wall.after(self.lives.longest()), now.wall);
-            return 0;
-        };
-        let family = self.ledger.iter().filter(|entry| entry.origin.lineage == lineage);
-        let family: Vec<_> = family.map(|entry| (entry.claims.id, entry.claims.expires_at)).collect();
+        }
         for (id, expires_at) in &family {
             self.revoked.add(*id, *expires_at, now.wall);
         }
         family.len()
+    }
+
+    /// The known tokens of the lineage of `id`, itself included, each with its end: what [`Issuer::revoke`] takes back.
+    #[must_use]
+    pub fn family(&self, id: TokenId) -> Vec<(TokenId, UnixMillis)> {
+        let Some(lineage) = self.ledger.get(id).map(|entry| entry.origin.lineage) else { return Vec::new() };
+        let family = self.ledger.iter().filter(|entry| entry.origin.lineage == lineage);
+        family.map(|entry| (entry.claims.id, entry.claims.expires_at)).collect()
+    }
+
+    /// Forgets a token that was given and never handed out, because it could not be written down.
+    pub fn withdraw(&mut self, id: TokenId) {
+        self.ledger.remove(id);
     }
 
     /// What was taken back, for verifiers in this process and for `revoked/`.

@@ -31,6 +31,7 @@ impl PublicKey {
 
 /// One key as it is published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PublishedKey {
     /// Its name.
     pub kid: KeyId,

@@ -2,19 +2,21 @@
 
 use foretoken_types::{EndpointId, Epoch, StoreId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Body of `POST /v1/stores/{store}/switchover`. An empty body is the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SwitchoverRequest {
     /// The mirror that shall be the primary; the best eligible one when not given.
+    #[schema(value_type = Option<String>)]
     pub to: Option<EndpointId>,
     /// Make every check, change nothing.
     pub dry_run: bool,
 }
 
 /// One condition of a switchover.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Check {
     /// What was checked, in a word or two.
     pub name: String,
@@ -25,7 +27,7 @@ pub struct Check {
 }
 
 /// One step of a switchover.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SwitchoverStep {
     /// What was done: `hold`, `drain`, `equality`, `demote`, `promote` …
     pub name: String,
@@ -34,13 +36,16 @@ pub struct SwitchoverStep {
 }
 
 /// How a switchover went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SwitchoverReport {
     /// Which store.
+    #[schema(value_type = String)]
     pub store: StoreId,
     /// The primary before.
+    #[schema(value_type = Option<String>)]
     pub from: Option<EndpointId>,
     /// The primary after, or the one that was to be it.
+    #[schema(value_type = Option<String>)]
     pub to: Option<EndpointId>,
     /// Whether only the checks were made.
     pub dry_run: bool,
@@ -53,13 +58,14 @@ pub struct SwitchoverReport {
     /// For how long writes were held, in microseconds.
     pub hold_us: Option<u64>,
     /// The epoch in force afterwards.
+    #[schema(value_type = u64)]
     pub epoch: Epoch,
     /// The outcome in a sentence.
     pub detail: String,
 }
 
 /// How a change of primary ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SwitchoverOutcome {
     /// The role moved. Of a dry run: every check passed, and nothing was changed.

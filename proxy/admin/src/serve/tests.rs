@@ -6,23 +6,26 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use axum::http::{Method, Request, StatusCode, header};
+use foretoken_token::Denied;
 use foretoken_types::{Epoch, StoreId};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use foretoken_transport::{ClientTls, Clients, Connector, Identity};
 
 use super::*;
-use crate::SwitchoverError;
 use crate::model::{
-    Check, GateNews, Readiness, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest,
+    Check, EndpointRef, GateNews, Key, KeySet, PredictiveGrant, Readiness, RefreshRequest, Revocation,
+    Revoked, StoreEvent, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest, TokenFilter,
+    TokenGrant, TokenRequest, TokenStatus,
 };
+use crate::{Asker, SwitchoverError, TokenError};
 
 /// One store, `cart`. A switchover to `b` is done, to `broken` refused, to `nobody` unknown, to `slow` never ends.
 #[derive(Default)]
@@ -100,7 +103,93 @@ impl Stores for Fake {
     }
 }
 
+/// Gives no token, and remembers who asked for one.
+struct FakeTokens {
+    askers: Mutex<Vec<(Asker, String)>>,
+    epoch: watch::Sender<u64>,
+}
+
+impl FakeTokens {
+    fn denied(&self, asker: &Asker, what: &str) -> TokenError {
+        self.askers.lock().unwrap().push((asker.clone(), what.to_owned()));
+        let (new_epoch, endpoint) = (Epoch(8), Some("b".into()));
+        let named = EndpointRef { name: "b".to_owned(), address: Some("redis://b:6379".to_owned()) };
+        TokenError::Denied { reason: Denied::Moved { new_epoch, endpoint }, endpoint: Some(named) }
+    }
+}
+
+#[async_trait]
+impl Tokens for FakeTokens {
+    async fn issue(&self, asker: &Asker, request: TokenRequest) -> Result<TokenGrant, TokenError> {
+        Err(self.denied(asker, &request.service_id))
+    }
+
+    async fn issue_predictive(
+        &self,
+        asker: &Asker,
+        request: TokenRequest,
+    ) -> Result<PredictiveGrant, TokenError> {
+        Err(self.denied(asker, &request.data_block_id))
+    }
+
+    async fn refresh(&self, asker: &Asker, id: &str, _: RefreshRequest) -> Result<TokenGrant, TokenError> {
+        Err(self.denied(asker, id))
+    }
+
+    async fn revoke(&self, asker: &Asker, id: &str) -> Result<Revocation, TokenError> {
+        Err(self.denied(asker, id))
+    }
+
+    fn status(&self, asker: &Asker, id: &str) -> Result<TokenStatus, TokenError> {
+        Err(self.denied(asker, id))
+    }
+
+    fn list(&self, asker: &Asker, filter: &TokenFilter) -> Result<Vec<TokenStatus>, TokenError> {
+        self.denied(asker, filter.service_id.as_deref().unwrap_or_default());
+        Ok(Vec::new())
+    }
+
+    fn keys(&self) -> KeySet {
+        let event = |store: &str| StoreEvent {
+            store: store.to_owned(),
+            epoch: *self.epoch.borrow(),
+            state: "healthy".to_owned(),
+            primary: None,
+            mode: "asynchronous".to_owned(),
+            tier: "valid".to_owned(),
+            temporary: false,
+            leads: true,
+            risk: None,
+        };
+        let key = Key {
+            kid: "00".repeat(8),
+            form: "paseto".to_owned(),
+            algorithm: "Ed25519".to_owned(),
+            // Long, so that a reader who takes nothing is noticed after a few events.
+            public_key: "k".repeat(256 * 1024),
+            not_before: *self.epoch.borrow(),
+            not_after: None,
+        };
+        let revoked = Revoked { token_id: "11".repeat(16), until: 7 };
+        let stores = vec![event("cart"), event("till")];
+        KeySet { keys: vec![key], revoked: vec![revoked], stores, lease: 2.0, skew: 0.5 }
+    }
+
+    async fn rotate(&self) -> Result<KeySet, TokenError> {
+        Err(TokenError::Storage("the disk is full".to_owned()))
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.epoch.subscribe()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        1_760_000_000_000
+    }
+}
+
 struct House {
+    tokens: Arc<FakeTokens>,
     stores: Arc<Fake>,
     socket: PathBuf,
     address: std::net::SocketAddr,
@@ -123,17 +212,25 @@ async fn open_with(admin_open: bool, tls: Option<ServerTls>) -> House {
     let address = tcp.local_addr().unwrap();
     let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp), tls };
     let stores = Arc::new(Fake::default());
+    let tokens = Arc::new(FakeTokens { askers: Mutex::default(), epoch: watch::channel(7).0 });
+    let asked = Some(Arc::clone(&tokens) as Arc<dyn Tokens>);
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics_recorded(recorder);
     let (stop, stopped) = oneshot::channel();
-    let params = Params { secret: Some(secret), open: admin_open };
-    let served =
-        tokio::spawn(serve(listeners, params, Arc::clone(&stores) as Arc<dyn Stores>, handle, async {
+    let params = Params { secret: Some(secret), open: admin_open, services: Vec::new() };
+    let served = tokio::spawn(serve(
+        listeners,
+        params,
+        Arc::clone(&stores) as Arc<dyn Stores>,
+        asked,
+        handle,
+        async {
             stopped.await.unwrap_or_default();
-        }));
+        },
+    ));
     let secret = std::fs::read_to_string(path).unwrap().trim().to_owned();
-    House { stores, socket, address, secret, stop: Some(stop), served, _dir: dir }
+    House { tokens, stores, socket, address, secret, stop: Some(stop), served, _dir: dir }
 }
 
 fn metrics_recorded(recorder: metrics_exporter_prometheus::PrometheusRecorder) {
@@ -428,4 +525,219 @@ async fn a_gate_asks_for_news_with_what_it_knows_and_how_long_it_waits() {
     assert_eq!(news["ttl_ms"], 10_000, "no question waits for ever");
     assert_eq!(ask("/v1/gates/cart?epoch=x").await.status, 400);
     assert_eq!(ask("/v1/gates/nobody").await.problem(), "urn:foretoken:unknown-store");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_token_is_known_before_anything_of_it_is_read() {
+    let house = open(false).await;
+    let asks = [
+        (Method::POST, "/v1/tokens", r#"{"serviceId":"checkout"}"#, 409),
+        (Method::POST, "/v1/tokens/predictive", r#"{"serviceId":"checkout","dataBlockId":"carts"}"#, 409),
+        (Method::POST, "/v1/tokens/ab/refresh", "", 409),
+        (Method::DELETE, "/v1/tokens/ab", "", 409),
+        (Method::POST, "/v1/keys/rotate", "", 507),
+    ];
+    for (method, path, body, status) in asks {
+        for bearer in [None, Some("wrong")] {
+            let answer = over_tcp(&house, method.clone(), path, bearer, "not even JSON").await;
+            assert_eq!(
+                (answer.status, answer.problem().as_str()),
+                (401, "urn:foretoken:unauthorized"),
+                "{path}"
+            );
+        }
+        let answer = over_tcp(&house, method.clone(), path, Some(&house.secret), body).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        answer.problem();
+        assert_eq!(over_unix(&house.socket, method, path, body).await.status, status, "{path}");
+    }
+    let asked = house.tokens.askers.lock().unwrap().clone();
+    let expected = ["checkout", "carts", "ab", "ab"];
+    let expected: Vec<_> = expected
+        .iter()
+        .flat_map(|what| [(Asker::Operator, (*what).to_owned()), (Asker::Operator, (*what).to_owned())])
+        .collect();
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn a_moved_epoch_is_told_with_its_number_and_its_endpoint() {
+    let house = open(false).await;
+    let answer =
+        over_unix(&house.socket, Method::POST, "/v1/tokens/ab/refresh", r#"{"acceptEpoch":7}"#).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (409, "urn:foretoken:epoch-moved"));
+    let document = answer.json();
+    assert_eq!(document["newEpoch"], 8);
+    assert_eq!(document["endpoint"]["name"], "b");
+    assert_eq!(document["title"], "EPOCH_MOVED");
+    let bad = over_unix(&house.socket, Method::POST, "/v1/tokens/ab/refresh", r#"{"epoch":7}"#).await;
+    assert_eq!((bad.status, bad.problem().as_str()), (400, "urn:foretoken:bad-request"));
+}
+
+#[tokio::test]
+async fn reading_about_tokens_is_free_where_reading_is() {
+    let house = open(false).await;
+    assert_eq!(over_tcp(&house, Method::GET, "/v1/tokens?serviceId=checkout", None, "").await.status, 200);
+    assert_eq!(over_unix(&house.socket, Method::GET, "/v1/tokens/ab", "").await.status, 409);
+    assert_eq!(over_tcp(&house, Method::GET, "/v1/tokens", Some("wrong"), "").await.status, 401);
+    assert_eq!(over_tcp(&house, Method::GET, "/v1/tokens?service=x", None, "").await.status, 400);
+    let asked = house.tokens.askers.lock().unwrap().clone();
+    assert_eq!(asked, [(Asker::Reader, "checkout".to_owned()), (Asker::Operator, "ab".to_owned())]);
+    let keys = over_tcp(&house, Method::GET, "/v1/keys", None, "").await.json();
+    assert_eq!((&keys["keys"][0]["form"], &keys["stores"][1]["epoch"]), (&"paseto".into(), &7.into()));
+}
+
+/// Every route that is served is described, with the models that its answers have, and nothing else is.
+#[tokio::test]
+async fn the_document_describes_what_is_served() {
+    let house = open(false).await;
+    let document = over_tcp(&house, Method::GET, "/v1/openapi.json", None, "").await.json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let mut described = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            described.push(format!("{} {path}", method.to_uppercase()));
+            let real = path.replace("{store}", "nowhere").replace("{tokenId}", "ab");
+            let method = method.to_uppercase().parse::<Method>().unwrap();
+            // A stream has no end; its own test reads it.
+            if path == "/v1/events" {
+                continue;
+            }
+            // Without a right to it: it is there, and nothing happens.
+            let answer = over_tcp(&house, method.clone(), &real, Some("wrong"), "").await;
+            let there = !answer.text.contains("urn:foretoken:not-found") && answer.status != 405;
+            assert!(there, "{method} {path}: {}", answer.text);
+        }
+    }
+    described.sort();
+    let expected = [
+        "DELETE /v1/tokens/{tokenId}",
+        "GET /live",
+        "GET /metrics",
+        "GET /ready",
+        "GET /startup",
+        "GET /v1/events",
+        "GET /v1/gates/{store}",
+        "GET /v1/keys",
+        "GET /v1/stores",
+        "GET /v1/stores/{store}",
+        "GET /v1/tokens",
+        "GET /v1/tokens/{tokenId}",
+        "POST /v1/exit",
+        "POST /v1/keys/rotate",
+        "POST /v1/stores/{store}/switchover",
+        "POST /v1/tokens",
+        "POST /v1/tokens/predictive",
+        "POST /v1/tokens/{tokenId}/refresh",
+    ];
+    assert_eq!(described, expected);
+    let schemas = &document["components"]["schemas"];
+    let has = |schema: &str, value: &Value| {
+        let known = schemas[schema]["properties"].as_object().unwrap_or_else(|| panic!("no schema {schema}"));
+        for key in value.as_object().unwrap().keys() {
+            assert!(known.contains_key(key), "{schema} lacks {key}");
+        }
+    };
+    has("StoreStatus", &serde_json::to_value(StoreStatus::unknown("cart".into())).unwrap());
+    has("KeySet", &serde_json::to_value(house.tokens.keys()).unwrap());
+    has("StoreEvent", &serde_json::to_value(&house.tokens.keys().stores[0]).unwrap());
+}
+
+/// Reads events until one of that name has come.
+async fn event(stream: &mut TcpStream, read: &mut String, name: &str) -> Value {
+    let head = format!("event: {name}\ndata: ");
+    loop {
+        if let Some(at) = read.find(&head)
+            && let Some(length) = read[at..].find("\n\n")
+        {
+            let data = read[at + head.len()..at + length].to_owned();
+            read.drain(..at + length);
+            return serde_json::from_str(&data).unwrap();
+        }
+        let mut more = vec![0; 64 * 1024];
+        let count = stream.read(&mut more).await.unwrap();
+        assert!(count > 0, "the stream ended before {name}: {read}");
+        read.push_str(std::str::from_utf8(&more[..count]).unwrap());
+    }
+}
+
+async fn follow(house: &House, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn events_tell_everything_at_first_then_what_changes_and_beat_all_along() {
+    let house = open(false).await;
+    let (mut stream, mut read) = (follow(&house, "/v1/events?store=cart").await, String::new());
+    event(&mut stream, &mut read, "keys").await;
+    assert_eq!(event(&mut stream, &mut read, "revoked").await[0]["until"], 7);
+    let first = event(&mut stream, &mut read, "store").await;
+    assert_eq!((&first["store"], &first["epoch"]), (&"cart".into(), &7.into()));
+    let beat = event(&mut stream, &mut read, "heartbeat").await;
+    assert_eq!(beat["stores"], serde_json::json!([{"store": "cart", "epoch": 7, "leads": true}]));
+    house.tokens.epoch.send_replace(8);
+    let moved = event(&mut stream, &mut read, "store").await;
+    assert_eq!((&moved["store"], &moved["epoch"]), (&"cart".into(), &8.into()));
+    assert!(!read.contains("till"), "only that store was asked for: {read}");
+    let answer = over_tcp(&house, Method::GET, "/v1/events?store=nowhere", None, "").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (404, "urn:foretoken:unknown-store"));
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_end_with_the_server() {
+    let mut house = open(false).await;
+    let mut streams = Vec::new();
+    for _ in 0..crate::events::STREAMS_MAX {
+        let (mut stream, mut read) = (follow(&house, "/v1/events").await, String::new());
+        event(&mut stream, &mut read, "revoked").await;
+        streams.push((stream, read));
+    }
+    let answer = over_unix(&house.socket, Method::GET, "/v1/events", "").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "urn:foretoken:crowded"));
+    drop(streams.pop());
+    // The place is free when the server has noticed.
+    loop {
+        let (mut stream, mut first) = (follow(&house, "/v1/events").await, [0; 16]);
+        stream.read_exact(&mut first).await.unwrap();
+        if first.starts_with(b"HTTP/1.1 200") {
+            break;
+        }
+    }
+    house.stop.take().unwrap().send(()).unwrap();
+    house.served.await.unwrap();
+    for (mut stream, _) in streams {
+        let mut rest = Vec::new();
+        // The end of the stream, or of the connection: either way it does not hang.
+        stream.read_to_end(&mut rest).await.ok();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_nothing_is_cut() {
+    let house = open(false).await;
+    let mut stream = follow(&house, "/v1/events").await;
+    let mut began = [0; 16];
+    stream.read_exact(&mut began).await.unwrap();
+    // Each epoch is news of 256 KiB: more than all buffers in between hold.
+    let turning = tokio::spawn({
+        let tokens = Arc::clone(&house.tokens);
+        async move {
+            loop {
+                tokens.epoch.send_modify(|epoch| *epoch += 1);
+                tokio::time::sleep(crate::events::HEARTBEAT).await;
+            }
+        }
+    });
+    // Not read until the server has let go of it: its place among the connections is free again.
+    let before = tokio::time::Instant::now();
+    while house.tokens.epoch.receiver_count() > 0 {
+        tokio::time::sleep(crate::events::SLOW_MAX).await;
+        assert!(before.elapsed() < Duration::from_secs(120), "it is still waited for");
+    }
+    turning.abort();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.ok();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "it was cut, and not brought to an end");
 }

@@ -13,11 +13,13 @@ use foretoken_predict::record::{Entry, Word};
 use foretoken_protocol::{Preflight, Severity};
 use foretoken_registry::Registry;
 use foretoken_types::{
-    BootInstant, Capacity, Clock, EndpointId, Failure, Link, Observation, Posture, Report, Role,
+    BootInstant, Capacity, Clock, EndpointId, Failure, Link, Observation, Posture, Report, Role, StoreState,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::foresee::{Foresight, Found, Shown};
+use super::foresee::{Circumstances, Foresight, Found, Shown};
+use super::journal::Journal;
+use super::judge::Answer;
 use super::orders::{DEPTH, Executor, Ordered};
 use super::recorder::Recorder;
 use super::signal::Signal;
@@ -146,8 +148,9 @@ impl Engine {
             .iter()
             .map(|spec| MirrorSpec { endpoint: spec.id.clone(), region: spec.region.clone() });
         let foresight = Foresight::new(
-            params.live.borrow().foresight,
+            params.live.borrow().foresight.clone(),
             params.endpoints.iter().map(|spec| spec.id.clone()),
+            Journal::open(&params.journal, &params.store, record::unix_ms),
         );
         let recorder = params.record.as_ref().map(|record| Recorder::start(&params.store, record));
         Self {
@@ -197,13 +200,14 @@ impl Engine {
             self.show();
         }
         self.release().await;
+        self.foresight.close().await;
     }
 
     fn configure(&mut self, live: &Live) {
         for endpoint in &mut self.endpoints {
             endpoint.detector.configure(live.detect);
         }
-        self.foresight.configure(live.foresight);
+        self.foresight.configure(live.foresight.clone());
         self.step(Event::Configured(live.settings));
         self.shown = None;
     }
@@ -262,6 +266,7 @@ impl Engine {
                 self.examine(endpoint, empty);
             }
             Signal::Answered { operation, result } => self.step(Event::Answered { operation, result }),
+            Signal::Judged(answer) => self.judged(*answer),
             Signal::Loaded(Ok(record)) => {
                 if let Some(record) = &record {
                     self.tracker.remember(&record.history);
@@ -394,7 +399,7 @@ impl Engine {
         }
     }
 
-    /// Looks ahead once in a step, tells the machine of a risk, and orders the switchover that would cure it.
+    /// Looks ahead once in a step: what is seen goes to rule and model, on a thread of their own.
     fn foresee(&mut self) {
         let now = self.clock.now();
         if now < self.foresight.next() {
@@ -421,22 +426,55 @@ impl Engine {
             .zip(lags)
             .map(|(at, lag)| Shown {
                 figures: at.detector.window().figures(now),
-                ready: machine.why_not_eligible(&at.id).is_none(),
                 capacity: known(&at.capacity_at).map(|read| (&at.capacity, read)),
                 host: known(&at.host_at).map(|read| (&at.host, read)),
                 lag: if Some(&at.id) == primary.as_ref() { nearest } else { lag },
             })
             .collect();
-        let before = self.foresight.last().map(|found| found.decision.clone());
-        let found = self.foresight.step(&shown, primary.as_ref(), self.switched, now).cloned();
-        self.record(primary.as_ref(), found.as_ref());
+        let posture = self.machine.posture();
+        let down = matches!(posture.state, StoreState::Unavailable | StoreState::FailingOver);
+        let Some(question) = self.foresight.look(&shown, primary.as_ref(), down, now) else {
+            self.record(None);
+            return;
+        };
+        let (question, clock) = (Arc::new(question), Arc::clone(&self.clock));
+        let (theirs, signals) = (Arc::clone(&question), self.signals.clone());
+        tokio::spawn(async move {
+            let answer = tokio::task::spawn_blocking(move || theirs.answer(&*clock)).await;
+            let answer = answer.unwrap_or_else(|_| question.without_model());
+            // The engine may have been stopped meanwhile.
+            signals.send(Signal::Judged(Box::new(answer))).await.ok();
+        });
+    }
+
+    /// Tells the machine of a risk, and orders the switchover that would cure it.
+    fn judged(&mut self, answer: Answer) {
+        let ready: Vec<bool> =
+            self.endpoints.iter().map(|at| self.machine.why_not_eligible(&at.id).is_none()).collect();
+        let (before, model) = (self.foresight.last().cloned(), self.foresight.model());
+        let circumstances = Circumstances {
+            primary: self.machine.posture().primary.as_ref(),
+            ready: &ready,
+            switched: self.switched,
+            now: self.clock.now(),
+            unix_ms: record::unix_ms(),
+        };
+        let found = self.foresight.hear(answer, &circumstances).cloned();
+        self.record(found.as_ref());
         let Some(found) = found else { return };
-        self.metrics.risk(&found.assessment);
         let policy = self.foresight.policy();
-        if before.as_ref() != Some(&found.decision) {
+        let now = self.foresight.model();
+        self.metrics.risk(&found.assessment, found.took, found.doubt);
+        self.metrics.model(!now.starts_with("off"));
+        if model != now && model.starts_with("off") != now.starts_with("off") {
+            tracing::warn!(store = %self.params.store, before = %model, %now, "another judges of risks");
+        }
+        if before.is_none_or(|before| before.differs(&found)) {
             tracing::info!(
                 store = %self.params.store,
                 risk = found.assessment.risk.map(tracing::field::display),
+                rule = found.assessment.rule.map(tracing::field::display),
+                model = found.assessment.model.ok().map(tracing::field::display),
                 policy = ?policy,
                 action = ?found.decision.action,
                 would = ?found.decision.would,
@@ -454,10 +492,11 @@ impl Engine {
     }
 
     /// Records what was measured, foretold and decided in this step, and what ended in it.
-    fn record(&mut self, primary: Option<&EndpointId>, found: Option<&Found>) {
+    fn record(&mut self, found: Option<&Found>) {
         let change = self.ended.take();
         let Some(recorder) = &self.recorder else { return };
         let (posture, unix_ms) = (self.machine.posture(), record::unix_ms());
+        let primary = posture.primary.as_ref();
         let mut lines = String::new();
         for (number, at) in self.endpoints.iter().enumerate() {
             let Some((row, uses)) = self.foresight.measured(number) else { continue };
@@ -467,7 +506,7 @@ impl Engine {
             let word = |of: fn(&Found) -> &'static str| Word::from(found.map_or("", of));
             let entry = Entry {
                 unix_ms,
-                step: self.foresight.step_length(),
+                step: self.foresight.pace(),
                 store: self.params.store.clone(),
                 endpoint: at.id.clone(),
                 role: if is_primary { "primary" } else { "mirror" }.into(),
@@ -478,7 +517,7 @@ impl Engine {
                 rule: found.and_then(|found| found.assessment.rule),
                 model: found.and_then(|found| found.assessment.model.ok()),
                 risk: found.and_then(|found| found.assessment.risk),
-                raised: found.is_some_and(|found| found.raised),
+                raised: found.is_some_and(|found| found.raised.contains(&true)),
                 action: word(|found| found.decision.action.as_str()),
                 would: word(|found| found.decision.would.as_str()),
                 why: word(|found| found.decision.why.as_str()),
@@ -585,6 +624,7 @@ impl Engine {
         );
         if change.outcome == Outcome::Done && !change.dry_run {
             self.switched = Some(self.clock.now());
+            self.foresight.moved();
         }
         if !change.dry_run {
             self.ended = ended(&change).or(self.ended.take());

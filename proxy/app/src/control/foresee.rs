@@ -3,29 +3,73 @@
 //! Nothing of it is needed to serve: without a number the answer is "unknown", and the store goes on as it is.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use foretoken_admin::model::{RiskEntry, RiskEvent};
+use foretoken_predict::contract::HORIZONS;
 use foretoken_predict::record::Use;
 use foretoken_predict::{
-    Action, Alarms, Assessment, Calibration, Candidate, Cores, Decision, Feature, Params, Policy, Readings,
-    Resource, Row, Situation, Thresholds, Usage, Usages, Window, assess, decide,
+    Action, Alarms, Assessment, Candidate, Cores, Decision, Doubt, Feature, Ledger, Model, Params, Policy,
+    Readings, Resource, Risk, Row, Situation, Thresholds, Trust, Usage, Usages, Window, decide, has_failed,
 };
 use foretoken_types::{BootInstant, Capacity, EndpointId};
 
 use foretoken_health::{Figures, HostFigures};
 
+use super::journal::Journal;
+use super::judge::{Answer, Question};
+
 /// Steps over which growth is measured for a mirror's own time to its limits.
 const GROWTH_STEPS: usize = 10;
 
 /// What looking ahead is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ForesightParams {
     /// Time between two rows.
     pub(crate) step: Duration,
-    /// When an alarm is raised.
-    pub(crate) thresholds: Thresholds,
+    /// Who judges.
+    pub(crate) judges: Judges,
+    /// When an alarm is raised; `None`: at the levels that were measured for who judges.
+    pub(crate) thresholds: Option<Thresholds>,
     /// How far to go, and when not again.
     pub(crate) decide: Params,
+}
+
+impl ForesightParams {
+    /// The levels of alarms for as long as nothing is held against the model.
+    pub(crate) fn thresholds(&self) -> Thresholds {
+        thresholds(self, &Trust::default())
+    }
+}
+
+/// Who judges.
+#[derive(Clone, Debug)]
+pub(crate) struct Judges {
+    /// Whether the rule does.
+    pub(crate) rule: bool,
+    /// Whether a model does.
+    pub(crate) model: Chosen,
+}
+
+/// The model that judges.
+#[derive(Clone, Debug)]
+pub(crate) enum Chosen {
+    /// None: the configuration says so.
+    None,
+    /// The one that comes with the program.
+    Embedded(Arc<Model>),
+    /// One from a file.
+    File(Arc<Model>),
+}
+
+impl Chosen {
+    const fn model(&self) -> Option<&Arc<Model>> {
+        match self {
+            Self::None => None,
+            Self::Embedded(model) | Self::File(model) => Some(model),
+        }
+    }
 }
 
 /// What an endpoint shows in this step.
@@ -37,16 +81,34 @@ pub(super) struct Shown<'a> {
     pub(super) host: Option<(&'a HostFigures, BootInstant)>,
     /// How far mirrors are behind.
     pub(super) lag: Option<Duration>,
-    /// Whether it could be promoted now.
-    pub(super) ready: bool,
+}
+
+/// What is known of the store beside its endpoints, when an answer is weighed.
+pub(super) struct Circumstances<'a> {
+    pub(super) primary: Option<&'a EndpointId>,
+    /// Which endpoints could be promoted now, in the order of the configuration.
+    pub(super) ready: &'a [bool],
+    /// When the primary last changed.
+    pub(super) switched: Option<BootInstant>,
+    pub(super) now: BootInstant,
+    /// The same by the wall clock, for people.
+    pub(super) unix_ms: u64,
 }
 
 /// What was found in the last step.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) assessment: Assessment,
-    pub(super) raised: bool,
+    pub(super) raised: [bool; HORIZONS.len()],
+    pub(super) thresholds: Thresholds,
     pub(super) decision: Decision,
+    /// Since when the rule alone, and the model alone, are at the threshold of each horizon.
+    pub(super) rule_since: [Option<u64>; HORIZONS.len()],
+    pub(super) model_since: [Option<u64>; HORIZONS.len()],
+    /// What the inference of this step took; `None`: no model was asked.
+    pub(super) took: Option<Duration>,
+    /// What is held against it.
+    pub(super) doubt: Option<Doubt>,
 }
 
 /// The foresight of one store.
@@ -54,6 +116,12 @@ pub(super) struct Foresight {
     params: ForesightParams,
     endpoints: Vec<Seen>,
     alarms: Alarms,
+    trust: Trust,
+    ledger: Ledger,
+    journal: Journal,
+    /// Number and primary of the question that has no answer yet, and whether it was put to the model.
+    asked: Option<(u64, EndpointId, bool)>,
+    questions: u64,
     next: BootInstant,
     last: Option<Found>,
 }
@@ -75,14 +143,23 @@ struct Past {
 }
 
 impl Foresight {
-    pub(super) fn new(params: ForesightParams, endpoints: impl IntoIterator<Item = EndpointId>) -> Self {
+    pub(super) fn new(
+        params: ForesightParams,
+        endpoints: impl IntoIterator<Item = EndpointId>,
+        journal: Journal,
+    ) -> Self {
         let seen = |id| Seen { id, window: Window::default(), past: VecDeque::new() };
         Self {
-            params,
             endpoints: endpoints.into_iter().map(seen).collect(),
-            alarms: Alarms::new(params.thresholds, params.decide.cool_down),
+            alarms: Alarms::new(thresholds(&params, &Trust::default()), params.decide.cool_down),
+            trust: Trust::default(),
+            ledger: Ledger::default(),
+            journal,
+            asked: None,
+            questions: 0,
             next: BootInstant::default(),
             last: None,
+            params,
         }
     }
 
@@ -104,11 +181,6 @@ impl Foresight {
         Some((row, Resource::ALL.map(used)))
     }
 
-    /// Time between two steps.
-    pub(super) const fn step_length(&self) -> Duration {
-        self.params.step
-    }
-
     /// CPU of an endpoint in the last step: used, and kept from.
     pub(super) fn cpu(&self, endpoint: usize) -> (Option<f64>, Option<f64>) {
         let seen = self.endpoints.get(endpoint);
@@ -121,43 +193,110 @@ impl Foresight {
         self.params.decide.policy
     }
 
+    /// Time between two steps.
+    pub(super) const fn pace(&self) -> Duration {
+        self.params.step
+    }
+
+    /// The last entries of the journal, newest first.
+    pub(super) fn journal(&self) -> Vec<RiskEntry> {
+        self.journal.last()
+    }
+
+    /// Which model weighs in, in words.
+    pub(super) fn model(&self) -> String {
+        match (&self.params.judges.model, self.trust.off()) {
+            (Chosen::None, _) => "off: the configuration says so (judges = \"rule\")".to_owned(),
+            (_, Some(doubt)) => format!("off: {doubt}"),
+            (Chosen::Embedded(_), None) => "embedded".to_owned(),
+            (Chosen::File(_), None) => "file".to_owned(),
+        }
+    }
+
     /// Takes over other settings. What was seen stays seen, unless the step has changed: then it is about another time.
     pub(super) fn configure(&mut self, params: ForesightParams) {
         if params.step != self.params.step {
             self.endpoints.iter_mut().for_each(|seen| seen.window.clear());
+            self.ledger = Ledger::default();
             self.next = BootInstant::default();
         }
-        if params.thresholds != self.params.thresholds
-            || params.decide.cool_down != self.params.decide.cool_down
-        {
-            self.alarms = Alarms::new(params.thresholds, params.decide.cool_down);
-        }
         self.params = params;
+        // Whoever reloads wants the model to be tried.
+        self.trust = Trust::default();
+        self.levels();
     }
 
-    /// One step: takes a row of each endpoint and looks at that of the primary. `switched`: when the primary last changed.
-    pub(super) fn step(
+    fn levels(&mut self) {
+        self.alarms.configure(thresholds(&self.params, &self.trust), self.params.decide.cool_down);
+    }
+
+    /// One step: takes a row of each endpoint, and asks about that of the primary. `down`: it does not serve now.
+    pub(super) fn look(
         &mut self,
         shown: &[Shown<'_>],
         primary: Option<&EndpointId>,
-        switched: Option<BootInstant>,
+        down: bool,
         now: BootInstant,
-    ) -> Option<&Found> {
+    ) -> Option<Question> {
         self.next = now + self.params.step;
         for (seen, shown) in self.endpoints.iter_mut().zip(shown) {
             seen.add(shown, now);
         }
         let own = self.endpoints.iter().find(|seen| Some(&seen.id) == primary)?;
-        let assessment = assess(&own.window, None, &Calibration::default());
-        let raised = self.alarms.step(assessment.risk, now);
+        let failed = down || has_failed(&own.window);
+        if failed {
+            self.ledger.failed();
+        }
+        self.journal.step(failed);
+        // One that is still at it is not asked again, so that there is never more than one of it.
+        let busy = self.asked.as_ref().is_some_and(|(_, _, model)| *model);
+        if busy {
+            self.trust.heard(Some(Doubt::Absent));
+        }
+        let model = self.params.judges.model.model().filter(|_| !busy && self.trust.asks()).cloned();
+        self.questions += 1;
+        if !busy {
+            self.asked = Some((self.questions, own.id.clone(), model.is_some()));
+        }
+        Some(Question {
+            number: self.questions,
+            primary: own.id.clone(),
+            window: own.window.clone(),
+            rule: self.params.judges.rule,
+            model,
+            calibration: self.ledger.calibration(),
+            failed,
+        })
+    }
+
+    /// Weighs an answer: alarms, what to do about them, and the journal. `None` when it is about what is no more.
+    pub(super) fn hear(&mut self, answer: Answer, at: &Circumstances<'_>) -> Option<&Found> {
+        if self.asked.as_ref().is_some_and(|(number, ..)| *number == answer.number) {
+            self.asked = None;
+        }
+        if answer.number != self.questions || Some(&answer.primary) != at.primary {
+            return None;
+        }
+        let doubt = answer.heard.and_then(|(told, took)| Doubt::of(told, took));
+        if answer.heard.is_some() {
+            self.trust.heard(doubt);
+        }
+        self.levels();
+        if !answer.failed {
+            self.ledger.step(answer.heard.and_then(|(told, _)| told.ok()));
+        }
+        let assessment = answer.assessment;
+        let (enter, before) = (self.alarms.thresholds().enter(), self.alarms.raised());
+        let raised = self.alarms.step(assessment.risk, at.now);
+        let own = self.endpoints.iter().find(|seen| Some(&seen.id) == at.primary)?;
         let mirrors: Vec<Candidate> = self
             .endpoints
             .iter()
-            .zip(shown)
-            .filter(|(seen, _)| Some(&seen.id) != primary)
-            .map(|(seen, shown)| Candidate {
+            .zip(at.ready)
+            .filter(|(seen, _)| Some(&seen.id) != at.primary)
+            .map(|(seen, ready)| Candidate {
                 id: seen.id.clone(),
-                ready: shown.ready,
+                ready: *ready,
                 usages: seen.usages(self.params.step),
             })
             .collect();
@@ -166,13 +305,75 @@ impl Foresight {
             causes: &assessment.causes,
             own: &own.usages(self.params.step),
             mirrors: &mirrors,
-            switched,
-            now,
+            switched: at.switched,
+            now: at.now,
         };
         let decision = decide(&situation, &self.params.decide);
-        self.last = Some(Found { raised: raised.contains(&true), assessment, decision });
+        let last = self.last.as_ref();
+        let found = Found {
+            raised,
+            thresholds: self.alarms.thresholds(),
+            rule_since: since(last.map(|last| last.rule_since), assessment.rule, enter, at.unix_ms),
+            model_since: since(last.map(|last| last.model_since), assessment.model.ok(), enter, at.unix_ms),
+            took: answer.heard.map(|(_, took)| took),
+            doubt,
+            assessment,
+            decision,
+        };
+        let changed = last.map_or(found.decision.would != Action::Stay, |last| last.differs(&found));
+        let entry = |event, steps| found.entry(event, steps, at, self.params.decide.policy);
+        for (place, horizon) in HORIZONS.into_iter().enumerate() {
+            match (before[place], raised[place]) {
+                (false, true) => self.journal.raised(entry(RiskEvent::Raised, Some(horizon))),
+                (true, false) => self.journal.write(entry(RiskEvent::Cleared, Some(horizon))),
+                _ => {}
+            }
+        }
+        if changed {
+            self.journal.write(entry(RiskEvent::Decided, None));
+        }
+        self.last = Some(found);
         self.last.as_ref()
     }
+
+    /// Waits until the journal is on the disk.
+    pub(super) async fn close(&mut self) {
+        self.journal.close().await;
+    }
+
+    /// The primary was changed: what was foretold of the old one stays open for ever.
+    pub(super) fn moved(&mut self) {
+        self.ledger.moved();
+        self.journal.moved();
+    }
+}
+
+/// Levels of alarms: those of the configuration, or those that were measured for who judges now.
+fn thresholds(params: &ForesightParams, trust: &Trust) -> Thresholds {
+    let even = Thresholds::same(EVEN_PERCENT);
+    params.thresholds.unwrap_or_else(|| match params.judges.model.model() {
+        Some(model) if trust.off().is_none() => model.thresholds().unwrap_or(even),
+        _ => Thresholds::embedded(false).unwrap_or(even),
+    })
+}
+
+/// Where nobody measured a level: more likely than not.
+const EVEN_PERCENT: u8 = 50;
+
+/// Since when one judge is at the threshold of each horizon.
+fn since(
+    before: Option<[Option<u64>; HORIZONS.len()]>,
+    risk: Option<Risk>,
+    enter: [f32; HORIZONS.len()],
+    now: u64,
+) -> [Option<u64>; HORIZONS.len()] {
+    let mut since = before.unwrap_or_default();
+    let risk = risk.map(Risk::to_array);
+    for (place, since) in since.iter_mut().enumerate() {
+        let above = risk.is_some_and(|risk| risk[place] >= enter[place]);
+        *since = above.then(|| since.unwrap_or(now));
+    }
+    since
 }
 
 impl Found {
@@ -183,6 +384,41 @@ impl Found {
         }
         let causes: Vec<&str> = self.assessment.causes.iter().map(|cause| cause.words.as_str()).collect();
         Some(format!("{}; {}", causes.join(", "), self.decision.why))
+    }
+
+    /// Whether another thing is done, or for another kind of reason: figures alone are no news.
+    pub(super) fn differs(&self, other: &Self) -> bool {
+        let kind = |found: &Self| {
+            let Decision { action, would, why, .. } = &found.decision;
+            (action.clone(), would.clone(), why.as_str())
+        };
+        kind(self) != kind(other)
+    }
+
+    fn entry(
+        &self,
+        event: RiskEvent,
+        steps: Option<u16>,
+        at: &Circumstances<'_>,
+        policy: Policy,
+    ) -> RiskEntry {
+        let assessment = &self.assessment;
+        RiskEntry {
+            at_unix_ms: at.unix_ms,
+            event,
+            primary: at.primary.cloned(),
+            steps,
+            risk: assessment.risk.map(Risk::to_array),
+            rule: assessment.rule.map(Risk::to_array),
+            model: assessment.model.ok().map(Risk::to_array),
+            threshold: self.thresholds.enter(),
+            causes: assessment.causes.iter().map(|cause| cause.words.clone()).collect(),
+            policy: policy.as_str().to_owned(),
+            action: self.decision.action.as_str().to_owned(),
+            would: self.decision.would.as_str().to_owned(),
+            why: self.decision.why.to_string(),
+            after_ms: None,
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use foretoken_failover::{Cause, Intent, Record, SaveFailure};
 use foretoken_registry::{Error, IntentChange, IntentKind, Registry, StoreRecord};
 use foretoken_types::{Operation, StoreId};
 
-/// Milliseconds since 1970, for people: nothing is decided by it.
-pub(super) fn unix_ms() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "a date for people")]
+/// Milliseconds since 1970: for people, and for tokens that third parties judge by that clock. No right of our own ends by it.
+pub(crate) fn unix_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a date for others")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

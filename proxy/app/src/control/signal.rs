@@ -7,6 +7,8 @@ use foretoken_health::HostFigures;
 use foretoken_protocol::{Preflight, Refused};
 use foretoken_types::{BootInstant, Capacity, Failure, Observation, Operation};
 
+use super::judge;
+
 /// News of one endpoint, named by its number.
 pub(super) enum Signal {
     /// A look begins.
@@ -29,6 +31,8 @@ pub(super) enum Signal {
     Examined { endpoint: usize, preflight: Preflight },
     /// An order was carried out, or not.
     Answered { operation: Operation, result: Result<Answer, Rejection> },
+    /// Rule and model have looked ahead.
+    Judged(Box<judge::Answer>),
     /// The registry was read.
     Loaded(Result<Option<Record>, String>),
     /// The registry was written, or not.

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use foretoken_admin::model::{
-    AuthorityStatus, ChangeKind, Check, EndpointStatus, HealthState, HoldStatus, LastLoss, LastSwitchover,
-    RiskStatus, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverStep,
+    AuthorityStatus, ChangeKind, Check, EndpointStatus, HealthState, HoldStatus, HorizonStatus, LastLoss,
+    LastSwitchover, RiskStatus, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverStep,
 };
 use foretoken_failover::{Change, Loss, Outcome};
 use foretoken_health::Verdict;
-use foretoken_predict::Policy;
+use foretoken_predict::Risk;
+use foretoken_predict::contract::HORIZONS;
 use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, StoreId, Writers};
 
 use super::engine::{Endpoint, Engine};
-use super::foresee::Found;
+use super::foresee::{Foresight, Found};
 use super::record;
 
 fn micros(duration: Duration) -> u64 {
@@ -100,20 +101,35 @@ pub(super) fn loss(
     }
 }
 
-fn risk(found: &Found, policy: Policy) -> RiskStatus {
-    let policy = match policy {
-        Policy::Observe => "observe",
-        Policy::Prepare => "prepare",
-        Policy::Switch => "switch",
-    };
+fn risk(found: &Found, foresight: &Foresight) -> RiskStatus {
+    let assessment = &found.assessment;
+    let parts =
+        [assessment.risk, assessment.rule, assessment.model.ok()].map(|risk| risk.map(Risk::to_array));
+    let horizons = HORIZONS.into_iter().enumerate().map(|(place, steps)| {
+        let [risk, rule, model] = parts.map(|risk| risk.map(|risk| risk[place]));
+        HorizonStatus {
+            steps,
+            seconds: (foresight.pace() * u32::from(steps)).as_secs(),
+            threshold: found.thresholds.enter()[place],
+            risk,
+            rule,
+            model,
+            raised: found.raised[place],
+            rule_since_unix_ms: found.rule_since[place],
+            model_since_unix_ms: found.model_since[place],
+        }
+    });
     RiskStatus {
-        within: found.assessment.risk.map(foretoken_predict::Risk::to_array),
-        raised: found.raised,
-        causes: found.assessment.causes.iter().map(|cause| cause.words.clone()).collect(),
-        policy: policy.to_owned(),
+        within: parts[0],
+        raised: found.raised.contains(&true),
+        causes: assessment.causes.iter().map(|cause| cause.words.clone()).collect(),
+        policy: foresight.policy().as_str().to_owned(),
         action: found.decision.action.as_str().to_owned(),
         would: found.decision.would.as_str().to_owned(),
         why: found.decision.why.to_string(),
+        horizons: horizons.collect(),
+        model: foresight.model(),
+        journal: foresight.journal(),
     }
 }
 
@@ -156,6 +172,14 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         authority,
         writers,
         durability: posture.durability,
+        tier: foretoken_token::Situation { state: posture.state, validated: machine.is_validated() }
+            .tier()
+            .to_string(),
+        temporary_ms: posture
+            .temporary_until
+            .filter(|until| now < *until)
+            .map(|until| millis(now.until(until))),
+        validated: machine.is_validated(),
         primary: posture.primary.clone(),
         hold: posture.hold.map(|hold| HoldStatus {
             scope: hold.scope.into(),
@@ -167,7 +191,7 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         automatic_failover: automatic,
         last_switchover: engine.last.clone(),
         last_loss: engine.loss.clone(),
-        risk: engine.foresight.last().map(|found| risk(found, engine.foresight.policy())),
+        risk: engine.foresight.last().map(|found| risk(found, &engine.foresight)),
         endpoints,
         ..StoreStatus::unknown(params.store.clone())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foretoken_types::{Address, Region};
 
-use super::Store;
+use super::{Service, Store, Token};
 use crate::section::section;
 use crate::value::choice;
 
@@ -28,8 +28,14 @@ section! {
         fixed data: Data = table;
         /// What the sidecar says about itself.
         fixed log: Log = table;
-        /// Health, metrics, status and orders.
+        /// Health, metrics, status, orders and tokens.
         fixed admin: Admin = table;
+        /// The tokens that the API gives.
+        fixed token: Token = table;
+        /// An application that may ask for tokens, how it is recognised and what it may have. Without this table, whoever may
+        /// change things here (the socket's owner, the bearer secret) asks for any service, and may have all of every store.
+        /// With it, such an operator acts for these services only, and each of them gets what stands here.
+        fixed service: Vec<Service> = optional_tables;
         /// One store: its listeners and its servers.
         fixed store: Vec<Store> = tables;
     }
@@ -68,7 +74,7 @@ section! {
 }
 
 section! {
-    /// Health, metrics, status and orders.
+    /// Health, metrics, status, orders and tokens.
     Admin {
         /// Path of the Unix socket that `foretoken status` and `foretoken switchover` talk to; at most 107 bytes, and
         /// only its owner may connect (mode 0600). When it is unset: admin.sock in state_dir.

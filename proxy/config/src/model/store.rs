@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foretoken_types::{Address, StoreId, WriteConcern, Writers};
 
-use super::{Detect, Endpoint, LeaseTiming, Risk, Switchover};
+use super::{DataBlock, Detect, Endpoint, LeaseTiming, Risk, Switchover};
 use crate::section::section;
 use crate::value::{ByteSize, choice};
 
@@ -61,6 +61,9 @@ section! {
         fixed tls: Option<ListenerTls> = optional_table;
         /// Credentials of the sidecar's own connections. Without this table they don't authenticate.
         fixed control: Option<Control> = optional_table;
+        /// A data block: a named part of the store, chosen by the beginning of its keys. Tokens are given for a block, and
+        /// services have rights to blocks. Without this table there is only "*", which is all of the store.
+        fixed block: Vec<DataBlock> = optional_tables;
         /// One server.
         fixed endpoint: Vec<Endpoint> = tables;
         /// The planned change of primary.

@@ -1,5 +1,6 @@
 //! How long things take and may take.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use foretoken_types::LeaseTimes;
@@ -71,11 +72,20 @@ section! {
         /// Too low: trends are noise. Too high: what fills within few steps is seen too late.
         /// Default 60s: horizons of 5, 15 and 30 minutes.
         live step: Duration = default("60s") in "1s" to "10min";
-        /// Probability of running out within a horizon, in percent, from which the store counts as at risk. It ceases to be
-        /// at 0.6 of that.
-        /// Too low: false alarms, which cost slower writes. Too high: less time to act.
-        /// Default 50: more likely than not.
-        live threshold_percent: u32 = default(50) in 1 to 99;
+        /// Probability of running out within a horizon, in percent, from which the store counts as at risk; the same for
+        /// each horizon. It ceases to be at 0.6 of that.
+        /// Too low: false alarms, which cost slower writes. Too high: less time to act. docs/risk.md has a table of both.
+        /// When it is unset: the levels that were measured when the model was trained, one for each horizon, at about one
+        /// false alarm a day and store; 50 for a model from a file that states none.
+        live threshold_percent: Option<u32> = optional(50) in 1 to 99;
+        /// Who judges: "both", the greater of rule and model counts; "rule", no model is asked; "model", the rule is left
+        /// out, which is for comparing the two: nothing is foreseen then when the model says nothing.
+        /// Default "both": each sees what the other one doesn't.
+        live judges: RiskJudges = default("both");
+        /// A file (ONNX) with another model for the features of models/features.toml. One that does not keep to them is
+        /// refused with the reason: at the start, and by a reload, which keeps the one in use.
+        /// When it is unset: the model that comes with the program.
+        live model: Option<PathBuf> = optional("models/store.onnx");
         /// Least time between two switchovers for a risk. Orders and failovers don't wait for it.
         /// Too low: the role goes back and forth between two servers in trouble. Too high: a real need waits.
         /// Default 10min: longer than a mirror takes to be whole again, shorter than an operator needs to come.
@@ -101,6 +111,23 @@ pub enum Recording {
 }
 
 choice!(Recording { "on" => Recording::On, "off" => Recording::Off });
+
+/// Who judges how likely the primary runs out of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RiskJudges {
+    /// Rule and model: the greater counts.
+    Both,
+    /// The rule alone.
+    Rule,
+    /// The model alone.
+    Model,
+}
+
+choice!(RiskJudges {
+    "both" => RiskJudges::Both,
+    "rule" => RiskJudges::Rule,
+    "model" => RiskJudges::Model,
+});
 
 /// How far to go when the primary is at risk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

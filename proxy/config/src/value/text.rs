@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foretoken_types::{Address, EndpointId, Region, StoreId, Writers};
+use foretoken_types::{Address, BlockId, EndpointId, Region, StoreId, Writers};
 use serde_json::{Value, json};
 
 use super::Mismatch;
@@ -139,3 +139,93 @@ macro_rules! names {
 }
 
 names!(StoreId, EndpointId, Region);
+
+/// A block's name, or `*` for all of a store.
+impl Text for BlockId {
+    const EXPECTED: &'static str = "a name or *";
+
+    fn json_schema() -> Value {
+        json!({ "type": "string", "pattern": format!("^([*]|[a-z0-9][a-z0-9-]{{0,{}}})$", NAME_MAX - 1) })
+    }
+
+    fn parse(text: &str) -> Result<Self, Mismatch> {
+        if text == "*" { Ok(Self::from(text)) } else { name(text).map(Self::from) }
+    }
+
+    fn text(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+/// The beginning that the keys of a block have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    /// Longest prefix in bytes: that of a token's block.
+    pub const MAX: usize = 256;
+
+    /// The prefix.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for KeyPrefix {
+    const EXPECTED: &'static str = "a key prefix";
+
+    fn json_schema() -> Value {
+        json!({ "type": "string", "minLength": 1, "maxLength": Self::MAX })
+    }
+
+    fn parse(text: &str) -> Result<Self, Mismatch> {
+        if text.is_empty() || text == "*" || text.len() > Self::MAX || text.chars().any(char::is_control) {
+            return Err(Mismatch::with_remedy(
+                format!("{text:?} is not a key prefix"),
+                format!("write 1 to {} bytes without control characters, and no star at its end", Self::MAX),
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// SHA-256 of a certificate in DER, as 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateHash(String);
+
+impl CertificateHash {
+    /// The digits, in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for CertificateHash {
+    const EXPECTED: &'static str = "a SHA-256";
+
+    fn json_schema() -> Value {
+        json!({ "type": "string", "pattern": "^([0-9a-fA-F]{2}:?){32}$" })
+    }
+
+    fn parse(text: &str) -> Result<Self, Mismatch> {
+        // With or without colons, as `openssl x509 -fingerprint -sha256` prints it.
+        let digits: String = text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
+        if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Mismatch::with_remedy(
+                "is not the SHA-256 of a certificate",
+                "write what `openssl x509 -in cert.pem -noout -fingerprint -sha256` prints behind the =",
+            ));
+        }
+        Ok(Self(digits))
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}

@@ -73,3 +73,29 @@ fn the_digest_is_sha_256() {
     assert_eq!(hex(abc.as_ref()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_eq!(digest().len(), 64);
 }
+
+#[test]
+fn the_sweep_in_the_documentation_is_the_one_that_training_wrote() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("it is in the repository");
+    let sweep: serde_json::Value = serde_json::from_str(&read("models/risk/sweep.json")).expect("is JSON");
+    let table = sweep["table"].as_str().expect("a table");
+    let page = read("docs/risk.md");
+    let begin = page.find("<!-- sweep:").and_then(|at| Some(at + page[at..].find('\n')? + 1));
+    let (begin, end) = (begin.expect("a mark"), page.find("<!-- /sweep -->").expect("a mark"));
+    if std::env::var_os("FORETOKEN_BLESS").is_some() {
+        let page = format!("{}{table}\n{}", &page[..begin], &page[end..]);
+        return std::fs::write(root.join("docs/risk.md"), page).expect("it is ours");
+    }
+    let stale = "docs/risk.md is stale: FORETOKEN_BLESS=1 cargo test -p foretoken-predict";
+    assert_eq!(page[begin..end].trim(), table, "{stale}");
+    // The table is made of the rows, and the longer a store is at risk the more is covered.
+    let rows = sweep["blend"].as_array().expect("rows");
+    assert_eq!(table.lines().count(), rows.len() + 2);
+    let number = |row: &serde_json::Value, name: &str| row[name].as_f64().expect("a number");
+    for pair in rows[..rows.len() - 1].windows(2) {
+        for name in ["steps_at_risk_a_day", "covered"] {
+            assert!(number(&pair[0], name) >= number(&pair[1], name), "{name}: {pair:?}");
+        }
+    }
+}

@@ -4,7 +4,7 @@
 
 use prost::Message as _;
 use serde::Deserialize;
-use tract_onnx::pb::{StringStringEntryProto, TensorShapeProto};
+use tract_onnx::pb::{NodeProto, StringStringEntryProto, TensorShapeProto};
 
 use super::*;
 use crate::features::Row;
@@ -77,6 +77,19 @@ fn graph_of(proto: &mut ModelProto) -> &mut tract_onnx::pb::GraphProto {
 }
 
 #[test]
+fn the_model_says_what_python_says() {
+    let (golden, model) = (golden(), embedded());
+    assert_eq!(golden.features, Feature::ALL.map(|feature| feature.spec().name));
+    assert!(golden.cases.len() >= 10, "only {} cases", golden.cases.len());
+    for case in &golden.cases {
+        // A window of nothing is not asked about by `Predictor`, and the graph must stand it all the same.
+        let found = model.run(&case.window().to_input()).expect("a risk");
+        let distance = apart(found.to_array().map(f64::from), case.risk);
+        assert!(distance <= TOLERANCE, "{}: {found} is {distance} from {:?}", case.name, case.risk);
+    }
+}
+
+#[test]
 fn the_rule_says_what_python_says() {
     for case in golden().cases {
         let found = standings(&case.window()).iter().map(|standing| standing.risk()).reduce(|a, b| {
@@ -97,9 +110,8 @@ fn the_rule_says_what_python_says() {
 #[test]
 fn golden_vectors_hold_what_they_should() {
     let golden = golden();
-    assert_eq!(golden.features, Feature::ALL.map(|feature| feature.spec().name));
     let told: Vec<f64> = golden.cases.iter().map(|case| case.risk[2]).collect();
-    assert!(told.iter().any(|p| *p > 0.5) && told.iter().any(|p| *p < 0.05), "{told:?}");
+    assert!(told.iter().any(|p| *p > 0.3) && told.iter().any(|p| *p < 0.05), "{told:?}");
     assert!(golden.cases.iter().any(|case| case.rows.len() < 10), "a short history");
     let unknown = |case: &Case| case.rows.iter().flatten().filter(|value| value.is_none()).count();
     assert!(golden.cases.iter().any(|case| unknown(case) > case.rows.len() * FEATURES / 2), "gaps");
@@ -170,6 +182,58 @@ fn other_inputs_and_outputs_are_refused_in_words() {
         graph_of(proto).output.push(again);
     });
     assert!(two.ends_with("risk: float32 [N, 3], risk: float32 [N, 3]"), "{two}");
+}
+
+#[test]
+fn a_model_that_talks_nonsense_is_refused_when_it_is_tried() {
+    // One node more: the logarithm of what is negative is no number.
+    let broken = changed(|proto| {
+        let graph = graph_of(proto);
+        let last = graph.node.iter_mut().find(|node| node.output.iter().any(|o| o == OUTPUT));
+        last.expect("something gives the output").output = vec!["fine".to_owned()];
+        for (from, kind, to) in [("fine", "Neg", "negative"), ("negative", "Log", OUTPUT)] {
+            graph.node.push(NodeProto {
+                input: vec![from.to_owned()],
+                output: vec![to.to_owned()],
+                op_type: kind.to_owned(),
+                ..NodeProto::default()
+            });
+        }
+    });
+    assert!(matches!(broken, Err(BadModel::Probe { why: Unknown::NotFinite, .. })), "{broken:?}");
+}
+
+#[test]
+fn a_constant_that_is_no_number_is_refused_by_name() {
+    // The runtime's Clip makes -15 of a NaN, so the answer would look like one.
+    for value in [f32::NAN, f32::INFINITY] {
+        let broken = refusal(|proto| {
+            let constants = graph_of(proto).initializer.iter_mut();
+            let constant = constants.filter(|c| c.data_type == FLOAT).last().expect("it has constants");
+            constant.name = "weight".to_owned();
+            constant.raw_data.truncate(constant.raw_data.len() - 4);
+            constant.raw_data.extend(value.to_le_bytes());
+        });
+        assert_eq!(broken, "its constant \"weight\" holds what is no number");
+    }
+}
+
+#[test]
+fn the_embedded_model_states_the_levels_that_stand_beside_it() {
+    let beside = Thresholds::embedded(true).expect("training wrote them");
+    assert_eq!(embedded().thresholds(), Some(beside));
+    let mute = changed(|proto| proto.metadata_props.retain(|entry| !entry.key.starts_with("enter_")));
+    assert_eq!(mute.expect("it isn't obliged to say").thresholds(), None);
+    for level in ["0", "1", "x", "NaN"] {
+        let wrong = changed(|proto| {
+            for entry in proto.metadata_props.iter_mut().filter(|entry| entry.key == "enter_15") {
+                entry.value = level.to_owned();
+            }
+        });
+        assert!(matches!(wrong, Err(BadModel::Thresholds(_))), "{level}: {wrong:?}");
+    }
+    let one_short = changed(|proto| proto.metadata_props.retain(|entry| entry.key != "enter_30"));
+    assert!(matches!(one_short, Err(BadModel::Thresholds(_))), "{one_short:?}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::{FORMAT, Intent, StoreRecord};
 
 pub(super) const STORES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("stores");
 pub(super) const INTENTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("intents");
+/// Absent in a registry of a build that kept nothing else yet; made when first written to.
+pub(super) const KEPT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("kept");
 const SIDECAR: TableDefinition<'static, &str, &str> = TableDefinition::new("sidecar");
 const INSTANCE: &str = "instance";
 const FORMAT_KEY: &str = "format";
@@ -20,6 +22,7 @@ pub(super) fn found(database: &Database, instance: &InstanceId) -> Result<(), Fa
     transaction.set_durability(Durability::Immediate)?;
     transaction.open_table(STORES)?;
     transaction.open_table(INTENTS)?;
+    transaction.open_table(KEPT)?;
     {
         let mut sidecar = transaction.open_table(SIDECAR)?;
         sidecar.insert(INSTANCE, instance.as_str())?;

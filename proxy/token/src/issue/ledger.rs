@@ -74,6 +74,16 @@ impl Ledger {
         Ok(())
     }
 
+    pub(super) fn remove(&mut self, id: TokenId) {
+        let Some(removed) = self.entries.remove(&id) else { return };
+        let service = &removed.claims.service;
+        let left = self.of_service.get(service).map_or(0, |count| count.saturating_sub(1));
+        match left {
+            0 => self.of_service.remove(service),
+            left => self.of_service.insert(service.clone(), left),
+        };
+    }
+
     pub(super) fn sweep(&mut self, now: Now) {
         self.retain(|entry| now.boot < entry.deadline + REMEMBERED);
     }

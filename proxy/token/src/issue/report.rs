@@ -7,7 +7,7 @@ use foretoken_types::{Epoch, StoreId};
 use super::Issuer;
 use super::ledger::Entry;
 use crate::verify::standing;
-use crate::{Access, Block, Now, Refusal, ServiceId, Tier, TokenId};
+use crate::{Access, Block, Form, Now, Refusal, ServiceId, Tier, TokenId};
 
 /// What became of a token (`TokenStatusCheck`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,12 @@ impl Issuer {
     #[must_use]
     pub fn store_of(&self, id: TokenId) -> Option<&StoreId> {
         self.ledger.get(id).map(|entry| &entry.claims.store)
+    }
+
+    /// In which form a token was given.
+    #[must_use]
+    pub fn form_of(&self, id: TokenId) -> Option<Form> {
+        self.ledger.get(id).map(|entry| entry.origin.form)
     }
 
     /// What became of a token; `current` is the epoch in force of its store. `None` when it is not known, or has ended so

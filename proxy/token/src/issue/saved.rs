@@ -39,6 +39,21 @@ impl Issuer {
         Saved { format: FORMAT, tokens, revoked: self.revoked.iter().collect() }
     }
 
+    /// One token of it alone, for who keeps each in a row of its own. `None`: it is not known, or is a lease.
+    #[must_use]
+    pub fn export_token(&self, id: TokenId) -> Option<Saved> {
+        let entry = self.ledger.get(id).filter(|entry| entry.origin.form == Form::Paseto)?;
+        let token = SavedToken { claims: (*entry.claims).clone(), origin: entry.origin };
+        Some(Saved { format: FORMAT, tokens: vec![token], revoked: Vec::new() })
+    }
+
+    /// One revocation of it alone, and until when it has to be kept. `None`: there is none of that token.
+    #[must_use]
+    pub fn export_revocation(&self, id: TokenId) -> Option<(Saved, UnixMillis)> {
+        let (_, until) = self.revoked.iter().find(|(revoked, _)| *revoked == id)?;
+        Some((Saved { format: FORMAT, tokens: Vec::new(), revoked: vec![(id, until)] }, until))
+    }
+
     /// Takes in what was on disk, and says how many tokens of it still live. They stay in their epoch: where a restart
     /// raises it, their holders are told to move on.
     ///

@@ -42,7 +42,7 @@ fn what_is_published_can_be_read_again_and_holds_no_secret() {
     assert_eq!(PublicKeys::from_published(&again), Ok(keys()));
     let secret = Base64UrlUnpadded::encode_string(&[1; 32]);
     assert!(!json.contains(&secret), "{json}");
-    for word in ["\"kid\"", "\"algorithm\":\"Ed25519\"", "\"not_after\":null", "\"form\":\"compact\""] {
+    for word in ["\"kid\"", "\"algorithm\":\"Ed25519\"", "\"notAfter\":null", "\"form\":\"compact\""] {
         assert!(json.contains(word), "{word} in {json}");
     }
 }

@@ -92,3 +92,36 @@ fn what_a_newer_build_saved_and_what_can_not_be_is_not_taken_in() {
     assert_eq!(next.import(saved, rebooted(0)), Ok(0), "once is enough");
     assert_eq!(next.list(None, &StoreId::from("orders"), Epoch(7), rebooted(0)).len(), 1);
 }
+
+#[test]
+fn each_token_and_each_revocation_can_be_kept_by_itself() {
+    let mut issuer = Issuer::default();
+    let (kept, revoked) =
+        (issue(&mut issuer, StoreState::Holding, 0), issue(&mut issuer, StoreState::Holding, 0).id);
+    let compact = Request { form: Form::Compact, ..request() };
+    let lease = issuer.issue(&caller(), &compact, &view(StoreState::Holding), after(0)).expect("a token").id;
+    assert_eq!(issuer.export_token(lease), None);
+    assert_eq!(issuer.export_revocation(revoked), None);
+    assert_eq!(issuer.family(revoked), [(revoked, kept.expires_at)]);
+    assert_eq!(issuer.revoke(revoked, after(1)), 1);
+    let (revocation, until) = issuer.export_revocation(revoked).expect("it was taken back");
+    assert_eq!(until, kept.expires_at.after(SKEW));
+
+    let mut next = Issuer::default();
+    let rows = [issuer.export_token(kept.id), issuer.export_token(revoked), Some(revocation)];
+    for row in rows.into_iter().map(|row| through_json(&row.expect("a row"))) {
+        next.import(row, rebooted(10_000)).expect("our own format");
+    }
+    assert_eq!(next.export(rebooted(10_000)).tokens, issuer.export(after(10_000)).tokens);
+    assert!(next.revocations().contains(revoked, rebooted(10_000).wall));
+}
+
+#[test]
+fn a_token_that_was_never_handed_out_leaves_nothing_behind() {
+    let mut issuer = Issuer::default();
+    let id = issue(&mut issuer, StoreState::Holding, 0).id;
+    issuer.withdraw(id);
+    issuer.withdraw(id);
+    assert_eq!(issuer.status(id, Epoch(7), after(0)), None);
+    assert_eq!(issuer.export(after(0)), Issuer::default().export(after(0)));
+}
