@@ -33,10 +33,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), String> {
-    let targets = peers::start()?;
+    let running = peers::start()?;
+    let targets = &running.measured;
     let mut cells = Vec::new();
     for (clients, pipeline, requests) in CELLS {
-        let mut cell = Cell::new(format!("GET 32 B, c{clients} P{pipeline}"), &targets);
+        let mut cell = Cell::new(format!("GET 32 B, c{clients} P{pipeline}"), targets);
         // One round to warm up connections, caches and the CPU's clock.
         for round in 0..=ROUNDS {
             for (number, target) in targets.iter().enumerate() {
@@ -49,7 +50,7 @@ fn run() -> Result<(), String> {
         }
         cells.push(cell);
     }
-    let text = report::render(&targets, &cells, ROUNDS);
+    let text = report::render(targets, &cells, ROUNDS);
     println!("{text}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
     // What `make bench-failover` has recorded below stays.

@@ -85,24 +85,56 @@ fn version(program: &str, flag: &str) -> Option<String> {
     text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().chars().take(60).collect())
 }
 
-/// The store itself first, then us, then the peers that are installed.
-pub(crate) fn start() -> Result<Vec<Target>, String> {
-    let dir = || TempDir::new().map_err(|error| error.to_string());
-    let mut targets = Vec::new();
-    let (home, store) = (dir()?, free_port()?);
-    let mut redis = Command::new("redis-server");
-    redis.args(["--port", &store.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(home.path());
+/// Everything that watches, foretells and writes down, and everything that can be left out of it. Nothing moves the role in the
+/// middle of a measurement.
+const WATCHFUL: &str = "risk = { policy = \"prepare\", step = \"1s\", judges = \"both\", record = \"on\" }";
+const BLIND: &str = "risk = { policy = \"observe\", step = \"1h\", judges = \"rule\", record = \"off\" }";
+
+fn redis(name: &'static str, more: &[&str]) -> Result<Target, String> {
     let named = version("redis-server", "--version")
         .ok_or("redis-server is not installed: apt-get install redis-server")?;
-    targets.push(Target::start("direct", named, store, home, &mut redis)?);
+    let (home, port) = (TempDir::new().map_err(|error| error.to_string())?, free_port()?);
+    let mut redis = Command::new("redis-server");
+    redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(home.path());
+    redis.args(more);
+    Target::start(name, named, port, home, &mut redis)
+}
 
-    let (home, port, admin) = (dir()?, free_port()?, free_port()?);
+fn us(name: &'static str, risk: &str, endpoints: &[(&str, u16)]) -> Result<Target, String> {
+    let (home, port) = (TempDir::new().map_err(|error| error.to_string())?, free_port()?);
+    let mut text = format!(
+        "state_dir = {:?}\n[[store]]\nname = \"bench\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n\
+         writers = \"this-sidecar\"\n{risk}\n",
+        home.path().join("state")
+    );
+    for (role, port) in endpoints {
+        text += &format!(
+            "[[store.endpoint]]\nname = \"{role}\"\nrole = \"{role}\"\nurl = \"redis://127.0.0.1:{port}\"\n"
+        );
+    }
+    let file = home.path().join("foretoken.toml");
+    std::fs::write(&file, text).map_err(|error| error.to_string())?;
     let mut us = Command::new(env!("CARGO_BIN_EXE_foretoken"));
-    us.args(["run", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")])
-        .args(["--primary", &format!("redis://127.0.0.1:{store}"), "--sole-writer", "--state-dir"])
-        .arg(home.path());
+    us.args(["run", "--config"]).arg(&file);
     let named = concat!("foretoken ", env!("CARGO_PKG_VERSION")).to_owned();
-    targets.push(Target::start("foretoken", named, port, home, &mut us)?);
+    Target::start(name, named, port, home, &mut us)
+}
+
+/// What is measured, and what only has to be there.
+pub(crate) struct Targets {
+    pub(crate) measured: Vec<Target>,
+    _mirror: Target,
+}
+
+/// The store itself first, then us with everything on and with everything off, then the peers that are installed.
+pub(crate) fn start() -> Result<Targets, String> {
+    let dir = || TempDir::new().map_err(|error| error.to_string());
+    let direct = redis("direct", &[])?;
+    let store = direct.port;
+    let mirror = redis("mirror", &["--replicaof", "127.0.0.1", &store.to_string()])?;
+    let all_on = us("foretoken", WATCHFUL, &[("primary", store), ("mirror", mirror.port)])?;
+    let all_off = us("foretoken, all off", BLIND, &[("primary", store)])?;
+    let mut targets = vec![direct, all_on, all_off];
 
     if let Some(named) = version("haproxy", "-v") {
         let (home, port) = (dir()?, free_port()?);
@@ -137,5 +169,5 @@ pub(crate) fn start() -> Result<Vec<Target>, String> {
     } else {
         eprintln!("twemproxy is not installed: left out (apt-get install nutcracker)");
     }
-    Ok(targets)
+    Ok(Targets { measured: targets, _mirror: mirror })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foretoken_demo::exhaustion::{Disk, Exhaustion, Kind, Ramp};
-use foretoken_demo::foretold::{Moments, watch};
+use foretoken_demo::foretold::{Moments, failed, watch};
 use foretoken_demo::sidecar::{Setup, Sidecar};
 use foretoken_demo::workload::Mix;
 use foretoken_types::{Durability, StoreState};
@@ -50,7 +50,8 @@ impl Place {
             }
         };
         let mut setup = Setup::new(dir.path(), &servers);
-        setup.store = format!("risk = {{ step = \"1s\", cooldown = \"0s\", {risk} }}\n");
+        setup.store =
+            format!("risk = {{ step = \"1s\", cooldown = \"10s\", threshold_percent = 40, {risk} }}\n");
         let sidecar = Sidecar::start(program(), &setup).expect("starts");
         let mut place = Self { store: Store { sidecar, servers, dir }, _disks: disks };
         place.store.whole().await;
@@ -72,7 +73,7 @@ async fn play(kind: Kind, risk: &str) -> Option<(Moments, Seen)> {
     let moments = watch(&store.sidecar, "a", &exhaustion, RAMP.over, |_| {}).await.expect("answers");
     assert!(moments.gone.is_some(), "{} of a server was not used up", kind.as_str());
     // What it is like with nothing left: to a primary that has, nothing happens.
-    if moments.moved.is_none() {
+    if moments.moved.is_none() && kind != Kind::Cpu {
         clients.fails(1).await;
     }
     clients.ends_of_operations(1000).await;
@@ -83,11 +84,15 @@ async fn play(kind: Kind, risk: &str) -> Option<(Moments, Seen)> {
 
 async fn is_felt_by_nobody(kind: Kind) {
     let Some((moments, seen)) = play(kind, "policy = \"switch\"").await else { return };
-    for (what, of) in
-        [("alarm", moments.at_risk), ("synchronous", moments.synchronous), ("moved", moments.moved)]
-    {
+    for (what, of) in [
+        ("alarm", moments.at_risk),
+        ("temporary token", moments.temporary),
+        ("synchronous", moments.synchronous),
+        ("moved", moments.moved),
+    ] {
         assert!(moments.lead(of).is_some(), "{what} before the end: {moments:?}");
     }
+    assert_eq!(failed(&seen.history), 0, "an operation took longer than a client waits");
     seen.assert_flawless();
 }
 
@@ -95,8 +100,7 @@ async fn fails_operations_when_only_observed(kind: Kind) {
     let Some((moments, seen)) = play(kind, "policy = \"observe\"").await else { return };
     assert!(moments.lead(moments.at_risk).is_some(), "it is seen coming all the same: {moments:?}");
     assert!(moments.lead(moments.moved).is_none(), "nobody moved anything before: {moments:?}");
-    let failed = seen.findings.not_executed.count + seen.findings.in_doubt.count;
-    assert!(failed > 0, "an exhaustion that fails nothing proves nothing");
+    assert!(failed(&seen.history) > 0, "an exhaustion that fails nothing proves nothing");
     seen.assert_honest();
 }
 
@@ -108,6 +112,44 @@ async fn connections_that_run_out_are_felt_by_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_run_out_fail_operations_when_only_observed() {
     fails_operations_when_only_observed(Kind::Connections).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fills_is_felt_by_nobody() {
+    is_felt_by_nobody(Kind::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fills_fails_operations_when_only_observed() {
+    fails_operations_when_only_observed(Kind::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cpu_that_is_taken_away_is_felt_by_nobody() {
+    is_felt_by_nobody(Kind::Cpu).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cpu_that_is_taken_away_fails_operations_when_only_observed() {
+    fails_operations_when_only_observed(Kind::Cpu).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_stands_at_95_percent_causes_nothing() {
+    causes_nothing(Kind::Disk).await;
+}
+
+/// The rule is off, and the model is one that says zero whatever it sees.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_foresees_nothing_moves_nothing_and_operations_fail() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/controls/zero.onnx");
+    let blind = format!("policy = \"switch\", judges = \"model\", model = \"{model}\"");
+    let Some((moments, seen)) = play(Kind::Connections, &blind).await else { return };
+    let Moments { rule, model, at_risk, temporary, synchronous, moved, .. } = moments;
+    let before = |of| moments.lead(of).is_some();
+    assert!([rule, model, at_risk, temporary, synchronous, moved].into_iter().all(|of| !before(of)), "{moments:?}");
+    assert!(failed(&seen.history) > 0, "nobody moved, and nobody felt it: the act proves nothing");
+    seen.assert_honest();
 }
 
 /// Stays at the level for a while: no alarm, no synchronous write, no token, no move.

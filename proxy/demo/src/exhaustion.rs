@@ -37,9 +37,6 @@ impl Kind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Connections, Self::Disk, Self::Cpu];
 
-    /// Those that the sidecar sees coming.
-    pub const FORESEEN: [Self; 1] = [Self::Connections];
-
     /// For people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

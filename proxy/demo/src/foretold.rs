@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use foretoken_app::client::model::StoreStatus;
+use foretoken_app::client::model::{HorizonStatus, StoreStatus};
 use foretoken_types::Durability;
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::exhaustion::{Exhaustion, Level};
+use crate::history::{Ending, Operation};
 use crate::sidecar::Sidecar;
 
 /// How long after the end it may take until the server has noticed.
@@ -15,11 +16,30 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long clients wait before they give up, if they are like many drivers. Shorter than the silence that counts as the end
+/// of a server without CPU.
+pub const PATIENCE: Duration = Duration::from_millis(800);
+
+/// Operations that were not executed, are in doubt, or took longer than a client waits.
+#[must_use]
+pub fn failed(history: &[Operation]) -> usize {
+    let has_failed = |operation: &&Operation| {
+        !matches!(operation.ending, Ending::Done(_)) || operation.ended - operation.invoked > PATIENCE
+    };
+    history.iter().filter(has_failed).count()
+}
+
 /// When something was first seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moments {
+    /// What the rule says of a horizon was above its threshold.
+    pub rule: Option<Instant>,
+    /// What the ONNX model says of a horizon was above its threshold.
+    pub model: Option<Instant>,
     /// An alarm was raised.
     pub at_risk: Option<Instant>,
+    /// The data path held a temporary token, so that reads could go on with nobody left to ask.
+    pub temporary: Option<Instant>,
     /// Writes wait for a mirror.
     pub synchronous: Option<Instant>,
     /// Another primary serves.
@@ -35,6 +55,8 @@ pub enum Told<'a> {
     Level(Level),
     /// An alarm was raised.
     AtRisk(&'a StoreStatus),
+    /// The data path holds a temporary token.
+    Temporary,
     /// Writes wait for a mirror.
     Synchronous,
     /// Another primary serves.
@@ -70,9 +92,19 @@ pub async fn watch(
         look.tick().await;
         let status = sidecar.status().await?;
         let now = Instant::now();
+        if says(&status, |horizon| horizon.rule) {
+            moments.rule.get_or_insert(now);
+        }
+        if says(&status, |horizon| horizon.model) {
+            moments.model.get_or_insert(now);
+        }
         if moments.at_risk.is_none() && status.risk.as_ref().is_some_and(|risk| risk.raised) {
             moments.at_risk = Some(now);
             tell(Told::AtRisk(&status));
+        }
+        if moments.temporary.is_none() && status.temporary_ms.is_some() {
+            moments.temporary = Some(now);
+            tell(Told::Temporary);
         }
         if moments.synchronous.is_none() && status.durability == Durability::Synchronous {
             moments.synchronous = Some(now);
@@ -90,6 +122,12 @@ pub async fn watch(
         }
     }
     Ok(moments)
+}
+
+/// Whether `of` a horizon is above its threshold.
+fn says(status: &StoreStatus, of: impl Fn(&HorizonStatus) -> Option<f32>) -> bool {
+    let horizons = status.risk.iter().flat_map(|risk| &risk.horizons);
+    horizons.into_iter().any(|horizon| of(horizon).is_some_and(|risk| risk >= horizon.threshold))
 }
 
 fn has_moved(status: &StoreStatus, old: &str) -> bool {

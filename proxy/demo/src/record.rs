@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foretoken_app::client::model::{ChangeKind, StoreStatus};
+use foretoken_app::client::model::{ChangeKind, HorizonStatus, StoreStatus};
 use foretoken_app::client::{Client, StoreId};
 use foretoken_types::Durability;
 use serde::Serialize;
@@ -200,6 +200,16 @@ impl Record {
             self.event(By::Sidecar, &words);
         }
         let risk = status.risk.as_ref();
+        // The thresholds are the same for every sidecar of the demonstration.
+        if let Some(risk) = risk
+            && self.seen().horizons.is_empty()
+        {
+            self.seen().horizons = risk
+                .horizons
+                .iter()
+                .map(|horizon| Horizon { steps: horizon.steps, threshold: horizon.threshold })
+                .collect();
+        }
         let look = Look {
             at_ms: self.now(),
             state: status.state.to_string(),
@@ -207,10 +217,10 @@ impl Record {
             primary: status.primary.as_ref().map(ToString::to_string),
             ready: status.ready,
             durability: durability(status).to_owned(),
-            tier: None,
+            tier: Some(tier(status)),
             risk: risk.and_then(|risk| risk.within),
-            rule: None,
-            model: None,
+            rule: within(status, |horizon| horizon.rule),
+            model: within(status, |horizon| horizon.model),
             lag: status.endpoints.iter().map(|endpoint| endpoint.lag_bytes).collect(),
         };
         push(&mut self.seen().looks, look);
@@ -254,6 +264,21 @@ const fn durability(status: &StoreStatus) -> &'static str {
         Durability::Asynchronous => "asynchronous",
         Durability::Synchronous => "synchronous",
     }
+}
+
+/// The tiers in force: the highest that can be had, and the temporary one that is there in advance.
+fn tier(status: &StoreStatus) -> String {
+    match (status.tier.as_str(), status.temporary_ms) {
+        ("temporary", None) => "none".to_owned(),
+        ("temporary", Some(_)) | (_, None) => status.tier.clone(),
+        (tier, Some(_)) => format!("{tier} + temporary"),
+    }
+}
+
+/// `of` all horizons, when it is known of all.
+fn within(status: &StoreStatus, of: impl Fn(&HorizonStatus) -> Option<f32>) -> Option<[f32; 3]> {
+    let horizons = &status.risk.as_ref()?.horizons;
+    horizons.iter().map(of).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 /// What has changed since the look before that somebody would want to know.

@@ -53,13 +53,15 @@ pub fn first(bytes: &[u8]) -> First {
     }
     let Some(rest) = bytes.get(HEAD.len()..) else { return First::Incomplete };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    // No leading zero and no sign: one length has one spelling. Before its size, so that no later digit changes the answer.
+    if digits > 0 && rest[0] == b'0' || digits == 0 && !rest.is_empty() {
+        return First::Strange;
+    }
     if digits > 4 {
         return First::TooLong;
     }
-    // No leading zero and no sign: one length has one spelling.
-    let strange = digits > 0 && rest[0] == b'0' || digits == 0 && !rest.is_empty();
     let (number, rest) = rest.split_at(digits);
-    if strange || !b"\r\n".starts_with(&rest[..rest.len().min(2)]) {
+    if !b"\r\n".starts_with(&rest[..rest.len().min(2)]) {
         return First::Strange;
     }
     if rest.len() < 2 {

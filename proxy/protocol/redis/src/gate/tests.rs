@@ -31,6 +31,7 @@ fn anything_else_is_refused_at_the_first_byte_that_tells() {
         "*3\r\n$4\r\nAUTH\r\n$7\r\ndefault",
         "*3\r\n$4\r\nAUTH\r\n$8\r\nft-token\r\n$-1\r\n",
         "*3\r\n$4\r\nAUTH\r\n$8\r\nft-token\r\n$05\r\n",
+        "*3\r\n$4\r\nAUTH\r\n$8\r\nft-token\r\n$00000",
         "*3\r\n$4\r\nAUTH\r\n$8\r\nft-token\r\n$2x",
         "*3\r\n$4\r\nAUTH\r\n$8\r\nft-token\r\n$2\r\nabX",
         "*3\r\n$4\r\nAUTH\r\n$8\r\nft-token\r\n$2\n",
