@@ -147,7 +147,10 @@ async fn a_model_that_foresees_nothing_moves_nothing_and_operations_fail() {
     let Some((moments, seen)) = play(Kind::Connections, &blind).await else { return };
     let Moments { rule, model, at_risk, temporary, synchronous, moved, .. } = moments;
     let before = |of| moments.lead(of).is_some();
-    assert!([rule, model, at_risk, temporary, synchronous, moved].into_iter().all(|of| !before(of)), "{moments:?}");
+    assert!(
+        [rule, model, at_risk, temporary, synchronous, moved].into_iter().all(|of| !before(of)),
+        "{moments:?}"
+    );
     assert!(failed(&seen.history) > 0, "nobody moved, and nobody felt it: the act proves nothing");
     seen.assert_honest();
 }

@@ -7,10 +7,12 @@ use foretoken_types::Access;
 
 use crate::wire::{args, inline_to_multibulk};
 
+mod keys;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use keys::{Reach, keys};
 use table::Row;
 
 /// What a command does to its connection.
@@ -90,11 +92,13 @@ pub fn classify(frame: &[u8]) -> Class {
 #[must_use]
 pub fn classify_args<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Class {
     let Some(name) = args.next() else { return Class::UNKNOWN };
-    let row = match table::command(name) {
-        Some(Row::Container) => args.next().and_then(|sub| table::subcommand(name, sub)),
-        row => row,
+    let entry = match table::command(name) {
+        Some(entry) if entry.row == Row::Container => {
+            args.next().and_then(|sub| table::subcommand(name, sub))
+        }
+        entry => entry,
     };
-    match row {
+    match entry.map(|entry| entry.row) {
         Some(Row::Is(access, kind)) => Class { access, kind, known: true },
         Some(Row::Stream(access)) => {
             let kind = if has_block(args) { Kind::Blocking } else { Kind::Plain };

@@ -6,6 +6,7 @@
 use foretoken_types::Access::{self, Read, Write};
 
 use super::Kind::{self, *};
+use super::keys::{self, Places};
 
 /// What a row says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,41 +116,78 @@ const SLOTS: usize = 1024;
 /// No name is longer; a longer one is not hashed.
 const NAME_MAX: usize = 32;
 
+/// What is known of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// What it does to data and to its connection.
+    pub(super) row: Row,
+    /// Where its keys are.
+    pub(super) places: Places,
+}
+
 #[derive(Clone, Copy)]
 struct Slot {
     name: &'static [u8],
-    row: Row,
+    entry: Entry,
 }
 
 /// Open addressing, built at compile time.
 static TABLE: [Slot; SLOTS] = build();
 
 const fn build() -> [Slot; SLOTS] {
-    let mut table = [Slot { name: b"", row: Container }; SLOTS];
+    // What is not listed with its keys may touch any.
+    let nothing = Slot { name: b"", entry: Entry { row: Container, places: Places::Anywhere } };
+    let mut table = [nothing; SLOTS];
     let mut group = 0;
     while group < GROUPS.len() {
         let (row, mut text) = (GROUPS[group].0, GROUPS[group].1.as_bytes());
-        while !text.is_empty() {
-            let mut end = 0;
-            let mut hash = Hash::NEW;
-            while end < text.len() && !text[end].is_ascii_whitespace() {
-                hash = hash.with(text[end]);
-                end += 1;
-            }
-            assert!(end <= NAME_MAX, "a command's name is longer than NAME_MAX");
-            let (name, rest) = text.split_at(end);
-            if end > 0 {
-                let mut slot = hash.slot();
-                while !table[slot].name.is_empty() {
-                    slot = (slot + 1) % SLOTS;
-                }
-                table[slot] = Slot { name, row };
-            }
-            text = if rest.is_empty() { rest } else { rest.split_at(1).1 };
+        while let Some((name, rest)) = next_name(text) {
+            let slot = place(&table, name);
+            assert!(table[slot].name.is_empty(), "a command is listed twice");
+            table[slot] = Slot { name, entry: Entry { row, places: Places::Anywhere } };
+            text = rest;
+        }
+        group += 1;
+    }
+    let mut group = 0;
+    while group < keys::GROUPS.len() {
+        let (places, mut text) = (keys::GROUPS[group].0, keys::GROUPS[group].1.as_bytes());
+        while let Some((name, rest)) = next_name(text) {
+            let slot = place(&table, name);
+            assert!(!table[slot].name.is_empty(), "keys of a command that is not in the table");
+            assert!(matches!(table[slot].entry.places, Places::Anywhere), "keys are listed twice");
+            table[slot].entry.places = places;
+            text = rest;
         }
         group += 1;
     }
     table
+}
+
+/// The next of the names in `text`, and the text behind it.
+const fn next_name(text: &'static [u8]) -> Option<(&'static [u8], &'static [u8])> {
+    let text = text.trim_ascii_start();
+    let mut end = 0;
+    while end < text.len() && !text[end].is_ascii_whitespace() {
+        end += 1;
+    }
+    assert!(end <= NAME_MAX, "a command's name is longer than NAME_MAX");
+    if end == 0 { None } else { Some(text.split_at(end)) }
+}
+
+/// The slot of `name`, or the one where it belongs.
+const fn place(table: &[Slot; SLOTS], name: &[u8]) -> usize {
+    let mut hash = Hash::NEW;
+    let mut at = 0;
+    while at < name.len() {
+        hash = hash.with(name[at]);
+        at += 1;
+    }
+    let mut slot = hash.slot();
+    while !table[slot].name.is_empty() && !table[slot].name.eq_ignore_ascii_case(name) {
+        slot = (slot + 1) % SLOTS;
+    }
+    slot
 }
 
 /// FNV-1a over upper-cased bytes.
@@ -171,9 +209,9 @@ impl Hash {
     }
 }
 
-/// The row of the command `name`.
+/// What is known of the command `name`.
 #[inline]
-pub(super) fn command(name: &[u8]) -> Option<Row> {
+pub(super) fn command(name: &[u8]) -> Option<Entry> {
     if name.len() > NAME_MAX {
         return None;
     }
@@ -188,9 +226,9 @@ pub(super) fn command(name: &[u8]) -> Option<Row> {
     find(hash, |known| known.eq_ignore_ascii_case(name))
 }
 
-/// The row of a container's sub-command.
+/// What is known of a container's sub-command.
 #[inline]
-pub(super) fn subcommand(container: &[u8], name: &[u8]) -> Option<Row> {
+pub(super) fn subcommand(container: &[u8], name: &[u8]) -> Option<Entry> {
     let len = container.len().checked_add(name.len())?.checked_add(1)?;
     if len > NAME_MAX {
         return None;
@@ -205,15 +243,15 @@ pub(super) fn subcommand(container: &[u8], name: &[u8]) -> Option<Row> {
 }
 
 #[inline]
-fn find(hash: Hash, is_it: impl Fn(&[u8]) -> bool) -> Option<Row> {
+fn find(hash: Hash, is_it: impl Fn(&[u8]) -> bool) -> Option<Entry> {
     let mut slot = hash.slot();
     loop {
-        let Slot { name, row } = TABLE[slot];
+        let Slot { name, entry } = TABLE[slot];
         if name.is_empty() {
             return None;
         }
         if is_it(name) {
-            return Some(row);
+            return Some(entry);
         }
         slot = (slot + 1) % SLOTS;
     }
@@ -221,10 +259,10 @@ fn find(hash: Hash, is_it: impl Fn(&[u8]) -> bool) -> Option<Row> {
 
 /// Every name in the table, and its place's distance from where its hash points.
 #[cfg(test)]
-pub(super) fn all() -> impl Iterator<Item = (&'static str, Row, usize)> {
+pub(super) fn all() -> impl Iterator<Item = (&'static str, Entry, usize)> {
     TABLE.iter().enumerate().filter(|(_, slot)| !slot.name.is_empty()).map(|(at, slot)| {
         let home = slot.name.iter().fold(Hash::NEW, |hash, &byte| hash.with(byte)).slot();
         let name = std::str::from_utf8(slot.name).expect("names are ASCII");
-        (name, slot.row, (at + SLOTS - home) % SLOTS)
+        (name, slot.entry, (at + SLOTS - home) % SLOTS)
     })
 }

@@ -12,6 +12,8 @@ use foretoken_types::Access::{Read, Write};
 
 use super::*;
 
+mod keys;
+
 fn request(words: &str) -> Vec<u8> {
     let words: Vec<&str> = words.split(' ').collect();
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
@@ -75,7 +77,7 @@ fn what_is_not_in_the_table_is_a_write_on_a_connection_of_its_own() {
 #[test]
 fn the_table_has_no_name_twice_and_short_probes() {
     let (mut names, mut total) = (BTreeSet::new(), 0);
-    for (name, row, probes) in table::all() {
+    for (name, entry, probes) in table::all() {
         assert!(names.insert(name), "{name} is listed twice");
         assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b"|-_:".contains(&b)), "{name}");
         assert!(probes < 12, "{name} takes {probes} probes");
@@ -83,15 +85,19 @@ fn the_table_has_no_name_twice_and_short_probes() {
         if let Some((container, sub)) = name.split_once('|') {
             assert_eq!(
                 table::subcommand(container.as_bytes(), sub.to_lowercase().as_bytes()),
-                Some(row),
+                Some(entry),
                 "{name}"
             );
-            assert_eq!(table::command(container.as_bytes()), Some(Row::Container), "{name}");
+            assert!(is_container(container), "{name}");
         } else {
-            assert_eq!(table::command(name.to_lowercase().as_bytes()), Some(row), "{name}");
+            assert_eq!(table::command(name.to_lowercase().as_bytes()), Some(entry), "{name}");
         }
     }
     assert!(total < names.len(), "{total} extra probes for {} names", names.len());
+}
+
+fn is_container(name: &str) -> bool {
+    table::command(name.as_bytes()).is_some_and(|entry| entry.row == Row::Container)
 }
 
 struct Server {
@@ -177,6 +183,15 @@ fn collect(commands: &Reply, into: &mut Vec<(String, Vec<String>)>) {
     }
 }
 
+/// All that the server knows, with their flags.
+fn commands(mut stream: UnixStream) -> Vec<(String, Vec<String>)> {
+    stream.write_all(b"*1\r\n$7\r\nCOMMAND\r\n").expect("sent");
+    let mut commands = Vec::new();
+    collect(&read_reply(&mut BufReader::new(stream)), &mut commands);
+    assert!(commands.len() > 350, "only {} commands", commands.len());
+    commands
+}
+
 #[test]
 fn the_table_agrees_with_a_real_server_about_every_command() {
     // Flagged `readonly`, but it replicates the count that it caches (`may_replicate`, which COMMAND does not show).
@@ -185,14 +200,10 @@ fn the_table_agrees_with_a_real_server_about_every_command() {
     const UNFLAGGED_WRITES: [&str; 6] = ["EVAL", "EVALSHA", "FCALL", "PUBLISH", "SPUBLISH", "EXEC"];
 
     let server = Server::start();
-    let mut stream = server.connect();
-    stream.write_all(b"*1\r\n$7\r\nCOMMAND\r\n").expect("sent");
-    let mut commands = Vec::new();
-    collect(&read_reply(&mut BufReader::new(stream)), &mut commands);
-    assert!(commands.len() > 350, "only {} commands", commands.len());
+    let commands = commands(server.connect());
 
     for (name, flags) in &commands {
-        if table::command(name.as_bytes()) == Some(Row::Container) {
+        if is_container(name) {
             continue;
         }
         let words = name.replacen('|', " ", 1);

@@ -205,6 +205,7 @@ pub(super) fn skip_bulk(input: &[u8], left: u64) -> Option<(usize, u64)> {
 #[derive(Clone, Debug)]
 pub struct Args<'a> {
     rest: &'a [u8],
+    total: usize,
 }
 
 /// The arguments of a frame of kind [`FrameKind::Multibulk`], the command's name first.
@@ -213,14 +214,22 @@ pub struct Args<'a> {
 #[inline]
 #[must_use]
 pub fn args(frame: &[u8]) -> Args<'_> {
-    let rest = match frame {
+    let (rest, total) = match frame {
         [b'*', header @ ..] => match number::line(header, 0) {
-            Line::Number(_, len) => header.get(len..).unwrap_or_default(),
-            _ => &[],
+            Line::Number(count, len) => (header.get(len..).unwrap_or_default(), count),
+            _ => (&[][..], 0),
         },
-        _ => &[],
+        _ => (&[][..], 0),
     };
-    Args { rest }
+    Args { rest, total: usize::try_from(total).unwrap_or(0) }
+}
+
+impl Args<'_> {
+    /// How many arguments the request has in all, by its header: of a beginning fewer are there.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.total
+    }
 }
 
 impl<'a> Iterator for Args<'a> {
