@@ -163,7 +163,7 @@ async fn stale_reads_go_to_a_mirror_while_the_primary_is_held_if_the_policy_allo
     let () = redis::cmd("SET").arg("k").arg("stale").query(&mut mirror.connection()).expect("sets");
     let mut path = DataPath::start(&[primary.port, mirror.port]).await;
     path.mirrors(&["e1"]);
-    path.tunables(|tunables| tunables.stale_reads = true);
+    path.tunables(|tunables| tunables.policies.rest.stale_reads = Some(Duration::ZERO));
     let mut client = connect(&path).await;
     assert_eq!(client.get::<_, Option<String>>("k").await.expect("reads"), None);
     path.hold(HoldScope::All, true).await;

@@ -83,7 +83,7 @@ async fn sighup_takes_what_can_be_changed_and_says_what_can_not() {
 }
 
 /// Waits until the sidecar's log has `words`.
-async fn log_with(sidecar: &Sidecar, words: &str) -> String {
+pub(crate) async fn log_with(sidecar: &Sidecar, words: &str) -> String {
     let mut look = tokio::time::interval(Duration::from_millis(10));
     let found = async {
         loop {

@@ -1,6 +1,7 @@
 //! The whole program over real servers: switchovers, crashes, freezes, restarts, and what the history says of them.
 
 mod alone;
+mod blocks;
 mod crash;
 mod durable;
 mod exhaustion;

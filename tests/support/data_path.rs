@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_app::BootClock;
-use foretoken_outbound::{DataPlane, EndpointParams, StoreFactory, StoreParams, Tunables};
+use foretoken_outbound::{DataPlane, EndpointParams, Policies, Policy, StoreFactory, StoreParams, Tunables};
+use foretoken_protocol::BlockMap;
 use foretoken_protocol_redis::Redis;
 use foretoken_transport::{Connector, Listener};
 use foretoken_types::{
@@ -25,6 +26,9 @@ pub struct DataPath {
     operation: u64,
 }
 
+/// Requests wait for the primary.
+pub const WAIT: Policy = Policy { stale_reads: None, queue_writes: true };
+
 /// A lease for the length of a test.
 pub fn long_lease(epoch: Epoch) -> Lease {
     let times = LeaseTimes { ttl: Duration::from_secs(3600), ..LeaseTimes::default() };
@@ -38,6 +42,20 @@ impl DataPath {
     }
 
     pub async fn start_with(ports: &[u16], clients_most: usize) -> Self {
+        Self::start_all(ports, clients_most, &[]).await
+    }
+
+    /// The same, with blocks of these prefixes and policies.
+    pub async fn start_with_blocks(ports: &[u16], blocks: &[(&str, Policy)]) -> Self {
+        let prefixes: Vec<&str> = blocks.iter().map(|(prefix, _)| *prefix).collect();
+        let path = Self::start_all(ports, 10_000, &prefixes).await;
+        path.tunables(|tunables| {
+            tunables.policies.named = blocks.iter().map(|(_, policy)| *policy).collect()
+        });
+        path
+    }
+
+    async fn start_all(ports: &[u16], clients_most: usize, blocks: &[&str]) -> Self {
         let store = StoreId::from("test");
         let first = Posture {
             state: StoreState::Healthy,
@@ -48,7 +66,7 @@ impl DataPath {
         };
         let (posture, watch_posture) = watch::channel(Arc::new(first));
         let (tunables, watch_tunables) = watch::channel(Arc::new(Tunables {
-            stale_reads: false,
+            policies: Policies { rest: WAIT, named: Vec::new() },
             hold_max: Duration::from_secs(5),
             hold_bytes: 1024 * 1024,
         }));
@@ -68,7 +86,7 @@ impl DataPath {
             .collect();
         let params = StoreParams {
             store,
-            protocol: Redis,
+            protocol: Redis { blocks: BlockMap::new(blocks.iter().map(|prefix| prefix.as_bytes())) },
             endpoints,
             posture: watch_posture,
             tunables: watch_tunables,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_config::{
-    Config, EndpointRole, Manage, Reads, Recording, Right, RiskJudges, RiskPolicy, Secret, Store,
+    Config, DataBlock, EndpointRole, HeldWrites, Manage, Reads, Recording, Right, RiskJudges, RiskPolicy,
+    Secret, Store,
 };
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
-use foretoken_outbound::{Ask, EndpointParams, StoreFactory, StoreParams, Tunables};
-use foretoken_predict::{Model, Policy, Thresholds};
-use foretoken_protocol::Dial;
+use foretoken_outbound::{Ask, EndpointParams, Policies, Policy, StoreFactory, StoreParams, Tunables};
+use foretoken_predict::{Model, Thresholds};
+use foretoken_protocol::{Blocks, Dial};
 use foretoken_registry::Registry;
 use foretoken_token::{Access, Block, Fingerprint, Grant};
 use foretoken_transport::{ClientTls, Clients, Connector, Identity, ServerTls};
@@ -158,11 +159,42 @@ pub(crate) fn services(config: &Config) -> Result<Services, Error> {
     Ok(Services(services))
 }
 
-/// What may be changed while the proxy runs.
-pub(crate) fn tunables(store: &Store, threads: usize) -> Tunables {
+// A sidecar that takes more blocks than a set of them holds could not tell them apart.
+const _: () = assert!(DataBlock::MOST <= Blocks::NAMED_MOST);
+
+/// What each block of a store lets happen, for `blocks`: those that the data path was started with.
+fn policies(store: &Store, blocks: &[DataBlock]) -> Policies {
+    let policy = |reads, lag, writes| Policy {
+        stale_reads: (reads == Reads::MirrorWhenHeld).then_some(lag),
+        queue_writes: writes == HeldWrites::Queue,
+    };
+    let named = blocks.iter().map(|started| {
+        // One that a reload took away is there until the restart, as it was.
+        let block = store.block.iter().find(|block| block.name == started.name).unwrap_or(started);
+        policy(
+            block.reads.unwrap_or(store.reads),
+            block.read_lag_max.unwrap_or(store.read_lag_max),
+            block.writes_when_held.unwrap_or(store.writes_when_held),
+        )
+    });
+    let rest = policy(store.reads, store.read_lag_max, store.writes_when_held);
+    Policies { rest, named: named.collect() }
+}
+
+/// Greatest lags that mirrors are held to, the least first.
+fn read_lags(store: &Store) -> Vec<Duration> {
+    let of_blocks = store.block.iter().filter_map(|block| block.read_lag_max);
+    let mut lags: Vec<_> = of_blocks.chain([store.read_lag_max]).collect();
+    lags.sort_unstable();
+    lags.dedup();
+    lags
+}
+
+/// What may be changed while the proxy runs. `blocks`: those that the data path was started with.
+pub(crate) fn tunables(store: &Store, blocks: &[DataBlock], threads: usize) -> Tunables {
     let bytes = usize::try_from(store.hold_bytes.0).unwrap_or(usize::MAX);
     Tunables {
-        stale_reads: store.reads == Reads::MirrorWhenHeld,
+        policies: policies(store, blocks),
         hold_max: store.hold_max,
         hold_bytes: bytes / threads.max(1),
     }
@@ -272,7 +304,7 @@ pub(crate) fn live(store: &Store, judges: Judges) -> control::Live {
             ..DetectParams::default()
         },
         probe_interval: store.detect.probe_interval,
-        read_lag_max: store.read_lag_max,
+        read_lags: read_lags(store),
         foresight: foresight(store, judges),
     }
 }
@@ -296,9 +328,9 @@ pub(crate) fn judges(store: &Store) -> Result<Judges, Error> {
 fn foresight(store: &Store, judges: Judges) -> ForesightParams {
     let percent = store.risk.threshold_percent.map(|percent| u8::try_from(percent).unwrap_or(u8::MAX));
     let policy = match store.risk.policy {
-        RiskPolicy::Observe => Policy::Observe,
-        RiskPolicy::Prepare => Policy::Prepare,
-        RiskPolicy::Switch => Policy::Switch,
+        RiskPolicy::Observe => foretoken_predict::Policy::Observe,
+        RiskPolicy::Prepare => foretoken_predict::Policy::Prepare,
+        RiskPolicy::Switch => foretoken_predict::Policy::Switch,
     };
     ForesightParams {
         step: store.risk.step,
@@ -347,3 +379,6 @@ pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
     doors(config)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,8 +69,8 @@ pub(crate) struct Live {
     pub(crate) detect: DetectParams,
     /// How often an endpoint is looked at.
     pub(crate) probe_interval: Duration,
-    /// Lag up to which a mirror may serve stale reads.
-    pub(crate) read_lag_max: Duration,
+    /// Lags up to which a mirror may serve stale reads of some block, the least first.
+    pub(crate) read_lags: Vec<Duration>,
     /// Looking ahead.
     pub(crate) foresight: ForesightParams,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foretoken_config::{Protocol, Store};
 use foretoken_outbound::{StoreFactory, StoreParams};
-use foretoken_protocol::Dial;
+use foretoken_protocol::{BlockMap, Dial};
 use foretoken_protocol_redis::gate::Attach;
 use foretoken_protocol_redis::{ControlParams, Credentials, Redis, RedisControl};
 use foretoken_transport::{Connector, Greeting};
@@ -24,7 +24,10 @@ pub(crate) struct ControlLogin {
 /// Makes the data path of a store.
 pub(crate) fn data_path(store: &Store, make: impl FnOnce(Redis) -> StoreParams<Redis>) -> StoreFactory {
     match store.protocol {
-        Protocol::Redis => StoreFactory::new(make(Redis)),
+        Protocol::Redis => {
+            let prefixes = store.block.iter().map(|block| block.prefix.as_str().as_bytes());
+            StoreFactory::new(make(Redis { blocks: BlockMap::new(prefixes) }))
+        }
     }
 }
 

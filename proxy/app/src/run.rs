@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretoken_admin::model::{GateNews, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
 use foretoken_admin::{Listeners, Stores, SwitchoverError};
-use foretoken_config::{Config, LogFormat as ConfiguredFormat, Store};
+use foretoken_config::{Config, DataBlock, LogFormat as ConfiguredFormat, Store};
 use foretoken_outbound::{DataPlane, Tunables};
 use foretoken_registry::{Disk, Registry};
 use foretoken_transport::{Listener, ServerTls};
@@ -94,7 +94,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
     let mut factories = Vec::new();
     for store in &config.store {
         let (reports, reports_in) = mpsc::channel(REPORTS_DEPTH);
-        let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, threads)));
+        let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, &store.block, threads)));
         let (live, live_in) = watch::channel(build::live(store, build::judges(store)?));
         let passes = build::passes(store, &*registry, &clock)?;
         let params = build::control(store, registry.instance(), threads, &config, live_in, passes.as_ref())?;
@@ -321,7 +321,9 @@ fn reload(loaded: &mut Loaded, options: &RunOptions, running: &[Running], level:
     let needs_restart = Config::reloadable_changes(&loaded.started, &new).needs_restart;
     for run in running {
         let Some(store) = new.store.iter().find(|store| store.name == run.id) else { continue };
-        apply(store, run, loaded.started.data.threads as usize);
+        let started = loaded.started.store.iter().find(|store| store.name == run.id);
+        let blocks = started.map_or(&[][..], |started| &started.block);
+        apply(store, run, blocks, loaded.started.data.threads as usize);
     }
     if options.log_filter.is_none()
         && let Err(error) = level.set(new.log.level.as_str())
@@ -332,8 +334,8 @@ fn reload(loaded: &mut Loaded, options: &RunOptions, running: &[Running], level:
     loaded.last = new;
 }
 
-fn apply(store: &Store, run: &Running, threads: usize) {
-    run.tunables.send_replace(Arc::new(build::tunables(store, threads)));
+fn apply(store: &Store, run: &Running, blocks: &[DataBlock], threads: usize) {
+    run.tunables.send_replace(Arc::new(build::tunables(store, blocks, threads)));
     // A model may have been replaced under the same name as well.
     let judges = build::judges(store).unwrap_or_else(|error| {
         tracing::error!(store = %store.name, error = %chain(&error), "the old model stays in use");

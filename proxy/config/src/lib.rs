@@ -21,8 +21,8 @@ pub use fault::{Fault, Faults};
 pub use load::{Changes, Quick};
 pub use model::{
     Admin, AdminTls, Auth, Config, Control, Data, DataBlock, Detect, Endpoint, EndpointRole, EndpointTls,
-    Gate, GateLimits, GateSidecar, GateTls, LeaseTiming, ListenerTls, Log, LogFormat, LogLevel, Manage,
-    Protocol, Reads, Recording, Right, Risk, RiskJudges, RiskPolicy, Service, ServiceGrant, Store,
+    Gate, GateLimits, GateSidecar, GateTls, HeldWrites, LeaseTiming, ListenerTls, Log, LogFormat, LogLevel,
+    Manage, Protocol, Reads, Recording, Right, Risk, RiskJudges, RiskPolicy, Service, ServiceGrant, Store,
     Switchover, Token,
 };
 pub use reference::{reference, schema};

@@ -1,5 +1,6 @@
 //! Reading, writing and comparing configurations.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use foretoken_types::Address;
@@ -8,7 +9,7 @@ use crate::fault::Faults;
 use crate::model::{Config, Gate};
 use crate::read;
 use crate::validate;
-use crate::write::Writer;
+use crate::write::{Entry, Writer};
 
 /// Largest file that is read: a thousand times a real one.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
@@ -117,9 +118,14 @@ impl Config {
             if before == after {
                 continue;
             }
-            // A store or endpoint that comes or goes does so as a whole.
-            let live =
-                before.or(after).is_some_and(|entry| entry.live) && before.is_some() && after.is_some();
+            // A store or endpoint that comes or goes does so as a whole; a key of one that stays may.
+            let stays = |entry: &Entry| {
+                let has = |entries: &BTreeMap<String, Entry>| {
+                    entries.values().any(|other| other.table == entry.table)
+                };
+                has(&old) && has(&new)
+            };
+            let live = before.or(after).is_some_and(|entry| entry.live && stays(entry));
             if live { changes.applied.push(key.clone()) } else { changes.needs_restart.push(key.clone()) }
         }
         changes

@@ -200,6 +200,43 @@ fn services_and_blocks_read_back_and_what_does_not_fit_is_told() {
     assert!(told.contains("admin.tls"), "{told}");
 }
 
+#[test]
+fn blocks_inherit_what_they_leave_unset_and_only_narrow_the_lag() {
+    let with = |store: &str, blocks: &str| {
+        let text = format!(
+            "[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\"]\n{store}\
+             [[store.endpoint]]\nname = \"p\"\nurl = \"redis://h:1\"\nrole = \"primary\"\n{blocks}"
+        );
+        Config::parse(&text, "f").map_err(|faults| faults.to_string())
+    };
+    let block = |number: usize, keys: &str| {
+        format!("[[store.block]]\nname = \"b{number}\"\nprefix = \"{number}:\"\n{keys}\n")
+    };
+    let config = with("", &block(1, "")).unwrap_or_else(|faults| panic!("{faults}"));
+    let bare = &config.store[0].block[0];
+    assert_eq!((bare.reads, bare.read_lag_max, bare.writes_when_held), (None, None, None));
+    assert_eq!(config.store[0].writes_when_held, HeldWrites::Queue);
+
+    let own = "reads = \"mirror-when-held\"\nread_lag_max = \"5s\"\nwrites_when_held = \"refuse\"";
+    let set = with("", &block(1, own)).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(Config::parse(&set.to_toml(), "again"), Ok(set.clone()));
+    // A key of a table that stays is applied also when it comes or goes, a table that comes is not.
+    let keys = ["read_lag_max", "reads", "writes_when_held"].map(|key| format!("store.a.block.b1.{key}"));
+    assert_eq!(Config::reloadable_changes(&config, &set).applied, keys);
+    assert_eq!(Config::reloadable_changes(&set, &config).applied, keys);
+    let more = with("", &(block(1, own) + &block(2, own))).unwrap_or_else(|faults| panic!("{faults}"));
+    let changes = Config::reloadable_changes(&set, &more);
+    assert_eq!((changes.applied.len(), changes.needs_restart.len()), (0, 5), "{changes:?}");
+
+    let told = with("", &block(1, "read_lag_max = \"5001ms\"")).expect_err("it is above the store's");
+    assert!(told.contains("store.a.block.b1.read_lag_max") && told.contains("5001ms > 5s"), "{told}");
+    assert!(with("read_lag_max = \"6s\"\n", &block(1, "read_lag_max = \"5001ms\"")).is_ok());
+    let many = |count| (0..count).map(|number| block(number, "")).collect::<String>();
+    assert!(with("", &many(DataBlock::MOST)).is_ok());
+    let told = with("", &many(DataBlock::MOST + 1)).expect_err("they are too many");
+    assert!(told.contains("64 times"), "{told}");
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_read_or_refused_without_a_panic(text in "[\\[\\]a-z_\"=0-9 .\n#{},:/]{0,200}") {

@@ -192,6 +192,22 @@ impl Check<'_> {
         }
         self.unique(names, "choose another name: each block of a store has its own");
         self.unique(prefixes, "choose another prefix: each block of a store has its own");
+        if store.block.len() > DataBlock::MOST {
+            let problem = format!("is there {} times, more than {}", store.block.len(), DataBlock::MOST);
+            self.broken(&[&format!("{path}.block")], problem, "let blocks with the same keys be one");
+        }
+        for (b, block) in store.block.iter().enumerate() {
+            if let Some(own) = block.read_lag_max.filter(|own| *own > store.read_lag_max) {
+                let (ours, stores) =
+                    (format!("{path}.block[{b}].read_lag_max"), format!("{path}.read_lag_max"));
+                let (own, limit) = (crate::value::show(own), crate::value::show(store.read_lag_max));
+                self.broken(
+                    &[&ours, &stores],
+                    format!("must be at most the store's read_lag_max ({own} > {limit})"),
+                    "lower it, or raise the store's: a mirror further behind than that serves nobody",
+                );
+            }
+        }
     }
 
     fn services(&mut self, config: &Config) {

@@ -134,7 +134,7 @@ pub enum Event {
     },
     /// How the mirrors stand.
     Mirrors {
-        /// Those that may serve stale reads, best first.
+        /// Those that may serve stale reads, best first. Each change is published, so their staleness comes in steps.
         routes: Vec<MirrorRoute>,
         /// How far each is behind.
         lags: Vec<(EndpointId, Lag)>,

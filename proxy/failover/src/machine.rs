@@ -364,11 +364,7 @@ impl Machine {
                 endpoint.lag = lag;
             }
         }
-        let ids = |routes: &[foretoken_types::MirrorRoute]| -> Vec<EndpointId> {
-            routes.iter().map(|route| route.endpoint.clone()).collect()
-        };
-        // Another staleness alone waits for the next renewal: each posture makes every data thread look.
-        let moved = ids(&routes) != ids(&self.posture.mirrors);
+        let moved = routes != self.posture.mirrors;
         self.posture.mirrors = routes;
         if moved {
             self.publish();

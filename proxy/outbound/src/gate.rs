@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use foretoken_protocol::{Protocol, Session};
 use foretoken_stack::Gate;
-use foretoken_types::{Fault, FaultKind};
+use foretoken_types::{Access, Fault, FaultKind};
 use futures_util::future::LocalBoxFuture;
 
 use crate::request::Request;
@@ -71,6 +71,9 @@ impl<P: Protocol> Gate<Request<P>> for Admission {
         let pinned = request.client.session.borrow().is_pinned();
         if self.view.admit(&request.batch, pinned, now).is_some() {
             return None;
+        }
+        if request.batch.access == Access::Write && !self.view.policy(&request.batch).queue_writes {
+            return Some(Box::pin(async { Err(Fault::safe(FaultKind::HoldRefused)) }));
         }
         let tunables = self.view.tunables();
         let bytes = request.batch.frames.len();

@@ -100,16 +100,16 @@ pub(crate) struct Response {
     pub(crate) in_doubt: u32,
     /// Requests that certainly were not executed.
     pub(crate) not_executed: u32,
-    /// Nothing is answered yet: the reads among the requests go again, and the writes are told how they ended.
+    /// Nothing is answered yet: the requests go again in pieces.
     pub(crate) apart: Option<Apart>,
 }
 
-/// The requests of a batch whose writes are in doubt, taken apart.
+/// The requests of a batch, taken apart.
 pub(crate) struct Apart {
     /// In order, each of one kind.
     pub(crate) pieces: Vec<Batch>,
-    /// How the writes among them ended, and in which epoch.
-    pub(crate) ended: (Fault, Epoch),
+    /// How the writes among them ended, and in which epoch: they are only told. `None`: nothing was sent, so they go again too.
+    pub(crate) ended: Option<(Fault, Epoch)>,
 }
 
 impl Response {

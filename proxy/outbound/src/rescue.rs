@@ -1,7 +1,8 @@
 //! Rescue: a fault becomes the store's own words, so that a session never sees an `Err`.
 //!
 //! Requests of which some only read and some may write share a batch, and so a fault. When nobody knows what became of the
-//! writes, the batch is handed back taken apart: the reads go again, and the writes come by once more for their words.
+//! writes, the batch is handed back taken apart: the reads go again, and the writes come by once more for their words. So is a
+//! batch with a write that its data block does not let wait: the others may have time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use foretoken_protocol::{Batch, Carriage, Protocol, Refusal, Reply, Session};
-use foretoken_types::{Access, Epoch, Fault, Resend};
+use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -104,10 +105,16 @@ where
             Projected::Open { inner } => match ready!(inner.poll(cx)) {
                 Ok(response) => return Poll::Ready(Ok(response)),
                 Err(fault) => {
-                    this.layer.tally.fault(fault.kind);
                     let ended = (fault, this.layer.view.epoch());
-                    if let Some(apart) = apart(this.batch, *this.whole, this.client, ended) {
-                        return Poll::Ready(Ok(apart));
+                    let apart = apart(this.batch, *this.whole, this.client, ended);
+                    // Pieces that have not ended yet are counted when they do.
+                    if apart.as_ref().is_none_or(|apart| apart.ended.is_some()) {
+                        this.layer.tally.fault(fault.kind);
+                    }
+                    if apart.is_some() {
+                        let nothing =
+                            Response { reply: None, epoch: None, in_doubt: 0, not_executed: 0, apart };
+                        return Poll::Ready(Ok(nothing));
                     }
                     ended
                 }
@@ -122,25 +129,21 @@ where
     }
 }
 
-/// The batch taken apart, when that saves reads from the fate of the writes that they travelled with.
+/// The batch taken apart, when that saves requests from the fate of those that they travelled with: reads from that of writes
+/// in doubt, all from that of writes that may not wait.
 fn apart<P: Protocol>(
     batch: &Batch,
     whole: bool,
     client: &Client<P>,
     ended: (Fault, Epoch),
-) -> Option<Response> {
+) -> Option<Apart> {
     let (fault, _) = ended;
     let in_doubt = fault.resend == Resend::Unknown && batch.access == Access::Write;
-    let helps = in_doubt && may_resend(fault, Access::Read, batch.carriage);
+    let refused = fault.kind == FaultKind::HoldRefused;
+    let helps = refused || (in_doubt && may_resend(fault, Access::Read, batch.carriage));
     if !helps || !whole || batch.carriage != Carriage::Shared {
         return None;
     }
     let pieces = client.session.borrow().apart(batch);
-    (pieces.len() > 1).then(|| Response {
-        reply: None,
-        epoch: None,
-        in_doubt: 0,
-        not_executed: 0,
-        apart: Some(Apart { pieces, ended }),
-    })
+    (pieces.len() > 1).then(|| Apart { pieces, ended: (!refused).then_some(ended) })
 }

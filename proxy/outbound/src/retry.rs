@@ -35,6 +35,7 @@ pub(crate) fn may_resend(fault: Fault, access: Access, carriage: Carriage) -> bo
         fault.kind,
         FaultKind::HoldExpired
             | FaultKind::HoldFull
+            | FaultKind::HoldRefused
             | FaultKind::Draining
             | FaultKind::Pinned
             | FaultKind::Malformed

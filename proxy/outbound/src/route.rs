@@ -224,8 +224,8 @@ async fn replay<P: Protocol>(
         upstream.close();
         return Err(Fault::safe(FaultKind::EpochMoved));
     }
-    let batch =
-        Batch { frames, requests, access: request.batch.access, carriage: Carriage::Dedicated, quiet: true };
+    let (carriage, quiet) = (Carriage::Dedicated, true);
+    let batch = Batch { frames, requests, carriage, quiet, ..request.batch };
     let reply = upstream.send(&batch).await;
     let accepted = match &reply {
         Ok(reply) => request.client.session.borrow().restored(&reply.first),

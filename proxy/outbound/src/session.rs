@@ -217,9 +217,11 @@ async fn exchange<P: Protocol>(
         if let Some(Apart { pieces, ended }) =
             response.as_mut().ok().and_then(|response| response.apart.take())
         {
+            // Pieces of which nothing was sent wait no longer, all together, than the batch would have.
+            let waiting = ended.is_none().then(|| store.view.now());
             left.extend(pieces.into_iter().rev().map(|batch| {
-                let ended = (batch.access == Access::Write).then_some(ended);
-                Request { ended, ..self::request(store, client, batch, None) }
+                let ended = ended.filter(|_| batch.access == Access::Write);
+                Request { ended, waiting, ..self::request(store, client, batch, None) }
             }));
             continue;
         }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::durable::Ask;
 use crate::gate::Held;
+use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::tally::StoreTally;
 use crate::view::View;
@@ -19,8 +20,8 @@ use crate::view::View;
 /// What may be changed while the proxy runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tunables {
-    /// Whether reads may go to a mirror while the primary can't serve them.
-    pub stale_reads: bool,
+    /// What each data block lets happen while the primary can't serve.
+    pub policies: Policies,
     /// W: how long a request waits at most, tries again included.
     pub hold_max: Duration,
     /// Q, the share of one thread: how many bytes of requests wait at most.

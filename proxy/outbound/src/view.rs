@@ -8,6 +8,7 @@ use foretoken_protocol::{Batch, Carriage};
 use foretoken_types::{Access, BootInstant, Clock, EndpointId, Epoch, Posture};
 use tokio::sync::{Notify, watch};
 
+use crate::policy::Policy;
 use crate::request::Target;
 use crate::store::{Rules, Tunables};
 
@@ -110,10 +111,19 @@ impl View {
             return Some(Target::Primary(primary, posture.epoch));
         }
         let stale = batch.access == Access::Read && batch.carriage == Carriage::Shared && !pinned;
-        if stale && posture.admits_stale(now) && self.tunables().stale_reads {
-            return posture.mirrors.iter().find_map(|route| self.index(&route.endpoint)).map(Target::Mirror);
+        if stale
+            && posture.admits_stale(now)
+            && let Some(limit) = self.policy(batch).stale_reads
+        {
+            let near = posture.mirrors.iter().filter(|route| route.staleness <= limit);
+            return near.filter_map(|route| self.index(&route.endpoint)).next().map(Target::Mirror);
         }
         None
+    }
+
+    /// What all the blocks that `batch` touches let happen while the primary can't serve.
+    pub(crate) fn policy(&self, batch: &Batch) -> Policy {
+        self.tunables().policies.of(batch.blocks)
     }
 
     /// Whether what was admitted may still be sent: the place of the check is the place of use.

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use foretoken_transport::{Connector, Stream};
 use foretoken_types::{Access, BootInstant, Epoch, ErrorClass, Fault};
 
-use crate::ChunkReceiver;
+use crate::{Blocks, ChunkReceiver};
 
 /// Which kind of upstream connection a batch needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +35,8 @@ pub struct Batch {
     pub access: Access,
     /// The connection that they need.
     pub carriage: Carriage,
+    /// The data blocks that they touch; [`Blocks::NONE`] in a store without named ones.
+    pub blocks: Blocks,
     /// Sent for the session's own sake: its replies are not for the client.
     pub quiet: bool,
 }
@@ -131,8 +133,9 @@ pub trait Session {
     /// Whether `reply`, to the requests of [`Session::restore`], brought the other connection into the same state.
     fn restored(&self, reply: &[u8]) -> bool;
 
-    /// A batch that could be shared, taken apart into batches that only read and batches that may write, in order. Empty when
-    /// it is of one kind: when nobody knows what became of the writes among them, the reads can go again.
+    /// A batch that could be shared, taken apart into batches of one access and the same blocks, in order. Empty when it is of
+    /// one kind. So the reads can go again when nobody knows what became of the writes among them, and a write that may not
+    /// wait takes no others with it.
     fn apart(&self, batch: &Batch) -> Vec<Batch>;
 
     /// The words for a batch that did not end well. The session remembers what the client is about to hear.
@@ -221,7 +224,7 @@ pub trait Protocol: 'static {
     /// One server connection.
     type Upstream: Upstream + 'static;
 
-    /// The session of a new client.
+    /// The session of a new client. It knows the store's [`crate::BlockMap`], if there is one, from the protocol.
     fn session(&self) -> Self::Session;
 
     /// Connects and brings the connection into the state `key`: what two sessions of equal key send over it can't be

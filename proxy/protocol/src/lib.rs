@@ -8,10 +8,12 @@
 //! this one (`redis/`) implements them, and nothing outside of that folder knows the store's name.
 #![warn(missing_docs)]
 
+mod blocks;
 mod chunks;
 mod control;
 mod data;
 
+pub use blocks::{BlockMap, Blocks};
 pub use chunks::{ChunkReceiver, ChunkSender, chunks};
 pub use control::{Claim, Control, Dial, Finding, Place, Preflight, Refused, Severity};
 pub use data::{

@@ -28,6 +28,8 @@ pub enum FaultKind {
     HoldExpired,
     /// The memory for waiting requests is full.
     HoldFull,
+    /// Its data is such that writes don't wait.
+    HoldRefused,
     /// The store answered that it is in no state or role to execute the request.
     NotServing,
     /// This sidecar is shutting down.
@@ -42,13 +44,14 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Every kind, in the order of their labels in metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connect,
         Self::Reset,
         Self::EpochMoved,
         Self::LeaseEnded,
         Self::HoldExpired,
         Self::HoldFull,
+        Self::HoldRefused,
         Self::NotServing,
         Self::Draining,
         Self::Pinned,
@@ -66,6 +69,7 @@ impl FaultKind {
             Self::LeaseEnded => "lease_ended",
             Self::HoldExpired => "hold_expired",
             Self::HoldFull => "hold_full",
+            Self::HoldRefused => "hold_refused",
             Self::NotServing => "not_serving",
             Self::Draining => "draining",
             Self::Pinned => "pinned",
@@ -85,6 +89,7 @@ impl FaultKind {
             | Self::LeaseEnded
             | Self::HoldExpired
             | Self::HoldFull
+            | Self::HoldRefused
             | Self::Draining
             | Self::Pinned => Side::Us,
         }

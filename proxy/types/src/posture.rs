@@ -44,7 +44,7 @@ impl Hold {
 pub struct MirrorRoute {
     /// Which one.
     pub endpoint: EndpointId,
-    /// How old its data was when last looked at, at most.
+    /// How old its data was when last looked at, at most: the least of the store's limits that it keeps.
     pub staleness: std::time::Duration,
 }
 

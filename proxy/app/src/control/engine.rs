@@ -329,9 +329,14 @@ impl Engine {
     }
 
     fn mirrors(&mut self, now: BootInstant) {
-        let limit = self.params.live.borrow().read_lag_max;
+        let limits = self.params.live.borrow().read_lags.clone();
         let primary = self.machine.posture().primary.clone();
-        let mut routes = self.tracker.eligible_for_reads(limit, now);
+        let mut routes = self.tracker.eligible_for_reads(limits.last().copied().unwrap_or_default(), now);
+        for route in &mut routes {
+            // Which limits it keeps is news; a staleness that changes with each look would not be.
+            let kept = limits.iter().find(|limit| route.staleness <= **limit);
+            route.staleness = kept.copied().unwrap_or(route.staleness);
+        }
         routes.retain(|route| Some(&route.endpoint) != primary.as_ref());
         let lags = self
             .endpoints

@@ -38,6 +38,12 @@ section! {
         /// Too low: hardly any mirror qualifies when it matters. Too high: clients see old data.
         /// Default 5s: a link that is idle but alive shows up to a second or two, so this tells broken from idle.
         live read_lag_max: Duration = default("5s") in "100ms" to "1h";
+        /// What writes do while the primary can't serve, also for the few milliseconds of a planned switchover: "queue" lets
+        /// them wait for it, up to hold_max; "refuse" tells the client at once that they were not executed.
+        /// Wrongly "queue": whoever has a better use for the time waits. Wrongly "refuse": clients see errors where they could
+        /// have seen latency.
+        /// Default "queue": nothing fails in a switchover that succeeds.
+        live writes_when_held: HeldWrites = default("queue");
         /// When a write is acknowledged: "asynchronous" when the primary has executed it; "synchronous" when a mirror has it
         /// too, so that a failover loses no acknowledged write, as long as a mirror keeps up, and as before when none does;
         /// "synchronous-strict" never without a mirror: such writes end in doubt after hold_max.
@@ -61,8 +67,10 @@ section! {
         fixed tls: Option<ListenerTls> = optional_table;
         /// Credentials of the sidecar's own connections. Without this table they don't authenticate.
         fixed control: Option<Control> = optional_table;
-        /// A data block: a named part of the store, chosen by the beginning of its keys. Tokens are given for a block, and
-        /// services have rights to blocks. Without this table there is only "*", which is all of the store.
+        /// A data block: a named part of the store, chosen by the beginning of its keys. Tokens are given for a block, services
+        /// have rights to blocks, and what happens while the primary can't serve may be another in each. A command over several
+        /// blocks takes the strictest; one whose keys can't be told (KEYS, SCAN, EVAL without keys) counts for all of them.
+        /// Without this table there is only "*", which is all of the store, and nobody looks at keys.
         fixed block: Vec<DataBlock> = optional_tables;
         /// One server.
         fixed endpoint: Vec<Endpoint> = tables;
@@ -160,3 +168,14 @@ choice!(WriteConcern {
 });
 
 choice!(Reads { "primary" => Reads::Primary, "mirror-when-held" => Reads::MirrorWhenHeld });
+
+/// What writes do while the primary can't serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldWrites {
+    /// They wait, in bounds.
+    Queue,
+    /// They are refused at once.
+    Refuse,
+}
+
+choice!(HeldWrites { "queue" => HeldWrites::Queue, "refuse" => HeldWrites::Refuse });

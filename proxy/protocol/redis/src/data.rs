@@ -1,9 +1,10 @@
 //! The protocol as the data path sees it.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use foretoken_protocol::{Meter, Protocol};
+use foretoken_protocol::{BlockMap, Meter, Protocol};
 use foretoken_transport::{Connector, Stream};
 use foretoken_types::Fault;
 
@@ -11,15 +12,18 @@ use crate::session::{RedisSession, SessionKey};
 use crate::upstream::{self, RedisUpstream};
 
 /// Redis.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Redis;
+#[derive(Clone, Debug, Default)]
+pub struct Redis {
+    /// Which block a key lies in; `None`: the store has no named blocks.
+    pub blocks: Option<Arc<BlockMap>>,
+}
 
 impl Protocol for Redis {
     type Session = RedisSession;
     type Upstream = RedisUpstream;
 
     fn session(&self) -> RedisSession {
-        RedisSession::default()
+        RedisSession::new(self.blocks.clone())
     }
 
     async fn connect(

@@ -37,6 +37,9 @@ pub fn not_executed(kind: FaultKind) -> Bytes {
         FaultKind::HoldFull => {
             b"-LOADING Foretoken has no room for waiting requests: not executed, try again\r\n"
         }
+        FaultKind::HoldRefused => {
+            b"-LOADING Foretoken can't write now, and this data's writes don't wait: not executed, try again\r\n"
+        }
         FaultKind::NotServing => {
             b"-LOADING Foretoken found the server not serving: not executed, try again\r\n"
         }

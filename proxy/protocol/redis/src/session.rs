@@ -5,12 +5,13 @@
 //! replay: credentials, protocol version, database, names, and the commands queued since `MULTI`.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use foretoken_protocol::{Batch, Carriage, Refusal, Restore, Retirement, Session, Step};
+use foretoken_protocol::{Batch, BlockMap, Blocks, Carriage, Refusal, Restore, Retirement, Session, Step};
 use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 
-use crate::classify::{Class, Kind, classify};
+use crate::classify::{Class, Kind, Reach, classify, keys};
 use crate::reply;
 use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk};
 
@@ -55,6 +56,8 @@ pub struct RedisSession {
     /// A `WAIT` that stands at the front of the input has been prepared.
     primed: bool,
     sent: Sent,
+    /// `None`: the store has no named blocks, and nobody looks at keys.
+    blocks: Option<Arc<BlockMap>>,
 }
 
 /// How a request travels.
@@ -69,7 +72,16 @@ enum Lane {
 }
 
 impl Default for RedisSession {
+    /// In a store without named blocks.
     fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl RedisSession {
+    /// A new client, in a store with these blocks.
+    #[must_use]
+    pub fn new(blocks: Option<Arc<BlockMap>>) -> Self {
         Self {
             scanner: RequestScanner::default(),
             long: false,
@@ -81,11 +93,22 @@ impl Default for RedisSession {
             transaction: None,
             primed: false,
             sent: Sent::Nothing,
+            blocks,
         }
     }
-}
 
-impl RedisSession {
+    /// The blocks that a request, or the beginning of one, touches.
+    #[inline]
+    fn touched(&self, frame: &[u8]) -> Blocks {
+        let Some(map) = &self.blocks else { return Blocks::NONE };
+        let mut blocks = Blocks::NONE;
+        match keys(frame, |key| blocks |= map.block_of(key)) {
+            Reach::Any => Blocks::ALL,
+            Reach::Told if blocks == Blocks::NONE => Blocks::REST,
+            Reach::Told => blocks,
+        }
+    }
+
     fn lane(&self, kind: Kind) -> Lane {
         if self.relaying {
             return Lane::Alone(Carriage::Relay);
@@ -191,6 +214,7 @@ impl RedisSession {
     /// Begins to stream a request of which `scanned` bytes are there.
     fn begin_long(&mut self, input: &mut BytesMut, scanned: usize) -> Step {
         let class = classify(&input[..scanned]);
+        let blocks = self.touched(&input[..scanned]);
         self.scanner.removed(scanned);
         self.long = true;
         let frames = input.split_to(scanned).freeze();
@@ -205,7 +229,7 @@ impl RedisSession {
         self.relaying |= carriage == Carriage::Relay;
         // State-changing commands of this length don't occur; should one, its state is not understood.
         self.sent = Sent::One(if class.kind == Kind::Plain { Kind::Plain } else { Kind::Sticky });
-        Step::Long(Batch { frames, requests: 1, access: class.access, carriage, quiet: false })
+        Step::Long(Batch { frames, requests: 1, access: class.access, carriage, blocks, quiet: false })
     }
 
     /// A request that travels alone.
@@ -218,7 +242,11 @@ impl RedisSession {
         if class.kind == Kind::Wait {
             self.primed = false;
         }
-        Step::Batch(Batch { frames, requests: 1, access: self.access(class), carriage, quiet: false })
+        let blocks = match (&self.transaction, class.kind) {
+            (Some(transaction), Kind::Exec) => transaction.blocks(),
+            _ => self.touched(&frames),
+        };
+        Step::Batch(Batch { frames, requests: 1, access: self.access(class), carriage, blocks, quiet: false })
     }
 
     /// `WAIT` is about what its own connection has sent. The session's writes went over others, so the connection executes
@@ -233,27 +261,28 @@ impl RedisSession {
             requests: 1,
             access: Access::Read,
             carriage: Carriage::Dedicated,
+            blocks: Blocks::NONE,
             quiet: true,
         })
     }
 
     /// Whether a whole transaction of plain commands stands at the front of `input`, behind its `MULTI` of `multi` bytes:
-    /// then it leaves nothing behind. Gives its length and the number of its requests.
-    fn whole_transaction(&self, input: &[u8], multi: usize) -> Option<(usize, u32)> {
+    /// then it leaves nothing behind. Gives its length, the number of its requests and what they touch.
+    fn whole_transaction(&self, input: &[u8], multi: usize) -> Option<(usize, u32, Blocks)> {
         let mut scanner = RequestScanner::default();
-        let (mut at, mut requests) = (multi, 1);
+        let (mut at, mut requests, mut blocks) = (multi, 1, Blocks::NONE);
         while at <= BATCH_BYTES && requests < BATCH_REQUESTS {
             let rest = input.get(at..)?;
             let Ok(Scan::Complete(frame)) = scanner.scan(rest) else { return None };
             if !matches!(frame.kind, FrameKind::Multibulk { .. }) {
                 return None;
             }
-            let kind = classify(&rest[..frame.len]).kind;
+            let bytes = &rest[..frame.len];
             at += frame.len;
             requests += 1;
-            match kind {
-                Kind::Plain => {}
-                Kind::Exec | Kind::Discard => return Some((at, requests)),
+            match classify(bytes).kind {
+                Kind::Plain => blocks |= self.touched(bytes),
+                Kind::Exec | Kind::Discard => return Some((at, requests, blocks)),
                 _ => return None,
             }
         }
@@ -273,6 +302,7 @@ impl Session for RedisSession {
             requests: 0,
             access: Access::Read,
             carriage: Carriage::Shared,
+            blocks: Blocks::NONE,
             quiet: false,
         };
         let mut at = 0;
@@ -323,6 +353,7 @@ impl Session for RedisSession {
                     if self.access(class) == Access::Write {
                         run.access = Access::Write;
                     }
+                    run.blocks |= self.touched(bytes);
                     at += frame.len;
                     continue;
                 }
@@ -333,9 +364,10 @@ impl Session for RedisSession {
                 && !self.relaying
                 && !self.dirty
                 && run.carriage == Carriage::Shared
-                && let Some((len, requests)) = self.whole_transaction(rest, frame.len)
+                && let Some((len, requests, blocks)) = self.whole_transaction(rest, frame.len)
             {
                 run.requests += requests;
+                run.blocks |= blocks;
                 run.access = Access::Write;
                 at += len;
                 continue;
@@ -469,24 +501,37 @@ impl Session for RedisSession {
 
     fn apart(&self, batch: &Batch) -> Vec<Batch> {
         let mut pieces: Vec<Batch> = Vec::new();
-        let (mut at, mut in_transaction) = (0, false);
+        let nothing =
+            Batch { frames: Bytes::new(), requests: 0, access: Access::Read, blocks: Blocks::NONE, ..*batch };
+        // A request, or a transaction that came whole and stays whole.
+        let (mut unit, mut in_transaction) = (nothing.clone(), false);
+        let (mut begin, mut at) = (0, 0);
         for _ in 0..batch.requests {
             let rest = &batch.frames[at..];
             let Ok(Scan::Complete(frame)) = RequestScanner::default().scan(rest) else { return Vec::new() };
-            let class = classify(&rest[..frame.len]);
-            // A transaction that came whole stays whole.
+            let bytes = &rest[..frame.len];
+            let class = classify(bytes);
             let whole = in_transaction || class.kind == Kind::Multi;
             in_transaction = whole && !matches!(class.kind, Kind::Exec | Kind::Discard);
-            let access = if whole { Access::Write } else { class.access };
-            match pieces.last_mut() {
-                Some(piece) if piece.access == access => piece.requests += 1,
-                _ => pieces.push(Batch { frames: Bytes::new(), requests: 1, access, ..*batch }),
-            }
             at += frame.len;
-            if let Some(piece) = pieces.last_mut() {
-                let begin = at - frame.len - piece.frames.len();
-                piece.frames = batch.frames.slice(begin..at);
+            unit.requests += 1;
+            if whole || class.access == Access::Write {
+                unit.access = Access::Write;
             }
+            if class.kind == Kind::Plain {
+                unit.blocks |= self.touched(bytes);
+            }
+            if in_transaction {
+                continue;
+            }
+            match pieces.last_mut() {
+                Some(piece) if (piece.access, piece.blocks) == (unit.access, unit.blocks) => {
+                    piece.requests += unit.requests;
+                    piece.frames = batch.frames.slice(begin - piece.frames.len()..at);
+                }
+                _ => pieces.push(Batch { frames: batch.frames.slice(begin..at), ..unit }),
+            }
+            (unit, begin) = (nothing.clone(), at);
         }
         if pieces.len() > 1 { pieces } else { Vec::new() }
     }

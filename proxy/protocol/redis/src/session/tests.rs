@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod blocks;
+
 fn frame(args: &[&str]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", args.len()).into_bytes();
     for arg in args {
@@ -101,6 +103,7 @@ fn watched_keys_that_were_left_behind_make_the_next_transaction_fail() {
         requests: 1,
         access: Access::Read,
         carriage: Carriage::Dedicated,
+        blocks: Blocks::NONE,
         quiet: false,
     };
     assert_eq!(session.moved(&get), None);

@@ -1,7 +1,7 @@
 //! What the session remembers between `MULTI` and `EXEC`.
 
 use bytes::{Bytes, BytesMut};
-use foretoken_protocol::{Batch, Restore};
+use foretoken_protocol::{Batch, Blocks, Restore};
 use foretoken_types::FaultKind;
 
 use crate::classify::Kind;
@@ -20,6 +20,8 @@ pub(super) struct Transaction {
     fixed: bool,
     /// It holds something that changes its connection (`SELECT`, `AUTH`): that comes into force with its `EXEC`.
     sets: bool,
+    /// What the queued commands touch, and so what its `EXEC` does.
+    blocks: Blocks,
     fate: Fate,
 }
 
@@ -35,12 +37,19 @@ enum Fate {
 impl Transaction {
     /// Begun by `multi`.
     pub(super) fn new(multi: &[u8]) -> Self {
-        Self { frames: BytesMut::from(multi), requests: 1, fixed: false, sets: false, fate: Fate::Open }
+        Self {
+            frames: BytesMut::from(multi),
+            requests: 1,
+            fixed: false,
+            sets: false,
+            blocks: Blocks::NONE,
+            fate: Fate::Open,
+        }
     }
 
     /// Begun after the watched keys were left behind: nothing of it reaches a server.
     pub(super) fn lost_watch() -> Self {
-        Self { frames: BytesMut::new(), requests: 0, fixed: true, sets: false, fate: Fate::WatchLost }
+        Self { frames: BytesMut::new(), requests: 0, fixed: true, fate: Fate::WatchLost, ..Self::new(&[]) }
     }
 
     pub(super) fn lose_watch(&mut self) {
@@ -75,8 +84,13 @@ impl Transaction {
         self.sets
     }
 
+    pub(super) fn blocks(&self) -> Blocks {
+        self.blocks
+    }
+
     /// A batch was sent inside of it.
     pub(super) fn queue(&mut self, batch: &Batch, kind: Kind) {
+        self.blocks |= batch.blocks;
         let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait);
         self.sets |= !plain && !matches!(kind, Kind::Multi | Kind::Watch | Kind::Unwatch);
         if self.fixed {
