@@ -67,6 +67,43 @@ async fn stale_reads_go_on_where_every_block_that_they_touch_allows_them() {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_while_only_a_mirror_answers_is_let_in_and_goes_on_at_the_primary() {
+    let (primary, mirror) = (RedisServer::start(&[]), RedisServer::start(&[]));
+    let mut path = DataPath::start_with_blocks(&[primary.port, mirror.port], &[("cart:", STALE)]).await;
+    path.mirrors(&["e1"]);
+    for (server, value) in [(&primary, "fresh"), (&mirror, "stale")] {
+        let mut connection = server.connection();
+        redis::pipe()
+            .cmd("SELECT")
+            .arg(1)
+            .cmd("SET")
+            .arg("cart:1")
+            .arg(value)
+            .exec(&mut connection)
+            .expect("sets");
+    }
+    path.hold(HoldScope::All, true).await;
+    let mut stream = BufReader::new(TcpStream::connect(path.address).await.expect("connects"));
+    let mut ask = async |words: &str, replies: &[&str]| {
+        stream.write_all(format!("{words}\r\n").as_bytes()).await.expect("asks");
+        for reply in replies {
+            let mut line = String::new();
+            let read = tokio::time::timeout(S * 3, stream.read_line(&mut line)).await;
+            read.expect("answers at once").expect("replies");
+            assert_eq!(line.trim_end(), *reply, "to {words}");
+        }
+    };
+    ask("CLIENT SETNAME visitor", &["+OK"]).await;
+    ask("SELECT 1", &["+OK"]).await;
+    ask("GET cart:1", &["$5", "stale"]).await;
+    path.move_to("e0", 2);
+    ask("GET cart:1", &["$5", "fresh"]).await;
+    ask("CLIENT GETNAME", &["$7", "visitor"]).await;
+    ask("SET cart:1 newer", &["+OK"]).await;
+    ask("GET cart:1", &["$5", "newer"]).await;
+}
+
+#[tokio::test]
 async fn writes_wait_or_are_refused_at_once_by_their_blocks() {
     let store = RedisServer::start(&[]);
     let policies = [("cart:", REFUSE), ("user:", WAIT)];

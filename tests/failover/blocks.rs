@@ -30,7 +30,7 @@ name = \"users\"
 prefix = \"user:\"
 ";
 
-/// Connections that are open before the primary dies: a new one says who it is first (`CLIENT SETINFO`), which waits.
+/// Connections that are open before the primary dies.
 struct Clients(Vec<MultiplexedConnection>);
 
 impl Clients {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use foretoken_protocol::{Protocol, Session};
-use foretoken_types::{Epoch, Fault, FaultKind, Resend};
+use foretoken_types::{Epoch, Fault, FaultKind};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -88,7 +88,7 @@ where
         };
         let result = ready!(inner.poll(cx));
         guard.take();
-        let mut response = result?;
+        let mut response = result.map_err(|fault| fault.under(*epoch))?;
         // What a layer below answered by itself needs no right.
         response.epoch = response.epoch.and(*epoch);
         if view.acknowledges(response.epoch) {
@@ -96,6 +96,6 @@ where
         }
         let moved = *epoch != Some(view.epoch());
         let kind = if moved { FaultKind::EpochMoved } else { FaultKind::LeaseEnded };
-        Poll::Ready(Err(Fault { kind, resend: Resend::Unknown }))
+        Poll::Ready(Err(Fault::unknown(kind).under(*epoch)))
     }
 }

@@ -33,6 +33,11 @@ pub struct Policies {
 }
 
 impl Policies {
+    /// How far behind a mirror may be that answers reads of any block; `None`: none does.
+    pub(crate) fn stalest(&self) -> Option<Duration> {
+        std::iter::once(&self.rest).chain(&self.named).filter_map(|policy| policy.stale_reads).max()
+    }
+
     /// What all of `blocks` allow.
     pub(crate) fn of(&self, blocks: Blocks) -> Policy {
         let rest = blocks.has_rest().then_some(self.rest);

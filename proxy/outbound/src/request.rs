@@ -71,8 +71,8 @@ pub(crate) struct Request<P: Protocol> {
     pub(crate) waiting: Option<BootInstant>,
     /// The rest of a request that is too long to be collected.
     pub(crate) body: Option<Rc<Cell<Option<ChunkReceiver>>>>,
-    /// It was sent with others and has ended so, in that epoch: only the words for it are missing.
-    pub(crate) ended: Option<(Fault, Epoch)>,
+    /// It was sent with others and has ended so: only the words for it are missing.
+    pub(crate) ended: Option<Fault>,
 }
 
 impl<P: Protocol> Clone for Request<P> {
@@ -108,8 +108,8 @@ pub(crate) struct Response {
 pub(crate) struct Apart {
     /// In order, each of one kind.
     pub(crate) pieces: Vec<Batch>,
-    /// How the writes among them ended, and in which epoch: they are only told. `None`: nothing was sent, so they go again too.
-    pub(crate) ended: Option<(Fault, Epoch)>,
+    /// How the writes among them ended: they are only told. `None`: nothing was sent, so they go again too.
+    pub(crate) ended: Option<Fault>,
 }
 
 impl Response {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use foretoken_protocol::{Batch, Carriage, Protocol, Refusal, Reply, Session};
-use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
+use foretoken_types::{Access, Fault, FaultKind, Resend};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -65,7 +65,7 @@ where
             client: Rc::clone(&request.client),
             whole: request.body.is_none(),
             fate: match request.ended {
-                Some((fault, epoch)) => Fate::Known { fault, epoch },
+                Some(fault) => Fate::Known { fault },
                 None => Fate::Open { inner: self.inner.call(request) },
             },
         }
@@ -87,7 +87,7 @@ pin_project! {
     #[project = Projected]
     enum Fate<F> {
         Open { #[pin] inner: F },
-        Known { fault: Fault, epoch: Epoch },
+        Known { fault: Fault },
     }
 }
 
@@ -100,13 +100,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (fault, epoch) = match this.fate.project() {
-            Projected::Known { fault, epoch } => (*fault, *epoch),
+        let fault = match this.fate.project() {
+            Projected::Known { fault } => *fault,
             Projected::Open { inner } => match ready!(inner.poll(cx)) {
                 Ok(response) => return Poll::Ready(Ok(response)),
                 Err(fault) => {
-                    let ended = (fault, this.layer.view.epoch());
-                    let apart = apart(this.batch, *this.whole, this.client, ended);
+                    let apart = apart(this.batch, *this.whole, this.client, fault);
                     // Pieces that have not ended yet are counted when they do.
                     if apart.as_ref().is_none_or(|apart| apart.ended.is_some()) {
                         this.layer.tally.fault(fault.kind);
@@ -116,12 +115,14 @@ where
                             Response { reply: None, epoch: None, in_doubt: 0, not_executed: 0, apart };
                         return Poll::Ready(Ok(nothing));
                     }
-                    ended
+                    fault
                 }
             },
         };
         // What was refused without being sent leaves the connection in another state than the session: a `MULTI` may be open.
         this.client.own.borrow_mut().take();
+        // What is in doubt is so for the epoch in which it was sent, which may be over.
+        let epoch = fault.epoch.unwrap_or_else(|| this.layer.view.epoch());
         let Refusal { words, in_doubt, not_executed } =
             this.client.session.borrow_mut().refuse(this.batch, fault, epoch);
         let reply = words.map(|first| Reply { first, rest: None });
@@ -131,13 +132,7 @@ where
 
 /// The batch taken apart, when that saves requests from the fate of those that they travelled with: reads from that of writes
 /// in doubt, all from that of writes that may not wait.
-fn apart<P: Protocol>(
-    batch: &Batch,
-    whole: bool,
-    client: &Client<P>,
-    ended: (Fault, Epoch),
-) -> Option<Apart> {
-    let (fault, _) = ended;
+fn apart<P: Protocol>(batch: &Batch, whole: bool, client: &Client<P>, fault: Fault) -> Option<Apart> {
     let in_doubt = fault.resend == Resend::Unknown && batch.access == Access::Write;
     let refused = fault.kind == FaultKind::HoldRefused;
     let helps = refused || (in_doubt && may_resend(fault, Access::Read, batch.carriage));
@@ -145,5 +140,5 @@ fn apart<P: Protocol>(
         return None;
     }
     let pieces = client.session.borrow().apart(batch);
-    (pieces.len() > 1).then(|| Apart { pieces, ended: (!refused).then_some(ended) })
+    (pieces.len() > 1).then(|| Apart { pieces, ended: (!refused).then_some(fault) })
 }

@@ -110,11 +110,14 @@ impl View {
         {
             return Some(Target::Primary(primary, posture.epoch));
         }
-        let stale = batch.access == Access::Read && batch.carriage == Carriage::Shared && !pinned;
-        if stale
-            && posture.admits_stale(now)
-            && let Some(limit) = self.policy(batch).stale_reads
-        {
+        let stale = batch.access == Access::Read && !pinned && posture.admits_stale(now);
+        let limit = match batch.carriage {
+            Carriage::Shared if stale => self.policy(batch).stale_reads,
+            // A client that comes now is to get at what may be read.
+            Carriage::Setup if stale => self.tunables().policies.stalest(),
+            _ => None,
+        };
+        if let Some(limit) = limit {
             let near = posture.mirrors.iter().filter(|route| route.staleness <= limit);
             return near.filter_map(|route| self.index(&route.endpoint)).next().map(Target::Mirror);
         }

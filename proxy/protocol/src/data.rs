@@ -18,6 +18,8 @@ pub enum Carriage {
     Shared,
     /// A connection that serves this session alone.
     Dedicated,
+    /// The same, for a session that tells who it is or where it works and asks for no data: whoever serves it next is told, too.
+    Setup,
     /// A connection of its own, and its reply may take longer than any hold: a drain does not wait for it.
     Blocking,
     /// From this batch on bytes flow both ways as they come, until one side closes (subscriptions, `MONITOR`).

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Epoch;
+
 /// Who is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -112,19 +114,27 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Whether the request may be sent again.
     pub resend: Resend,
+    /// The epoch under which it was sent to the primary, where somebody who knows has said so.
+    pub epoch: Option<Epoch>,
 }
 
 impl Fault {
     /// A fault of a request that certainly was not executed.
     #[must_use]
     pub const fn safe(kind: FaultKind) -> Self {
-        Self { kind, resend: Resend::Safe }
+        Self { kind, resend: Resend::Safe, epoch: None }
     }
 
     /// A fault of a request that may have been executed.
     #[must_use]
     pub const fn unknown(kind: FaultKind) -> Self {
-        Self { kind, resend: Resend::Unknown }
+        Self { kind, resend: Resend::Unknown, epoch: None }
+    }
+
+    /// The same, of a request that was sent under `epoch`.
+    #[must_use]
+    pub const fn under(self, epoch: Option<Epoch>) -> Self {
+        Self { epoch, ..self }
     }
 }
 

@@ -25,6 +25,8 @@ fn several_blocks_allow_what_each_of_them_allows() {
     ] {
         assert_eq!(policies.of(blocks), expected, "{blocks:?}");
     }
+    assert_eq!(policies.stalest(), Some(S * 2));
+    assert_eq!(Policies { rest: waits, named: vec![waits] }.stalest(), None);
     let bare = Policies { rest: old, named: Vec::new() };
     for blocks in [Blocks::NONE, Blocks::REST, Blocks::ALL, Blocks::named(7)] {
         assert_eq!(bare.of(blocks), old, "{blocks:?}");

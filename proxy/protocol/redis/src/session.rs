@@ -134,6 +134,11 @@ impl RedisSession {
             // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
             // the lines behind it executed.
             Kind::Foreign => Lane::Here,
+            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo
+                if !self.is_pinned() =>
+            {
+                Lane::Alone(Carriage::Setup)
+            }
             _ => Lane::Alone(Carriage::Dedicated),
         }
     }
