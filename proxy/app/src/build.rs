@@ -44,12 +44,13 @@ pub(crate) fn passes(
     store: &Store,
     registry: &dyn Registry,
     clock: &Arc<dyn Clock>,
+    key_life: Duration,
 ) -> Result<Option<Arc<Passes>>, Error> {
     if !store.endpoint.iter().any(|endpoint| endpoint.gate) {
         return Ok(None);
     }
     let recorded = registry.load(&store.name)?.map_or(Epoch::default(), |(record, _)| record.epoch);
-    let passes = Passes::new(store.name.clone(), recorded, store.lease.ttl, Arc::clone(clock));
+    let passes = Passes::new(store.name.clone(), recorded, store.lease.ttl, key_life, Arc::clone(clock));
     passes.prepare()?;
     Ok(Some(passes))
 }

@@ -2,18 +2,22 @@
 //!
 //! A pass is made when a connection is, of the posture as it is then: so it is of the epoch in force, and a connection of the
 //! next epoch comes with a token of the next epoch. It lives as long as a lease and is bound to our certificate or, on
-//! loopback without TLS, to the one connection. The key that signs lives in this process only: a restart ends every pass.
+//! loopback without TLS, to the one connection.
+//!
+//! The keys are not those of the API, though both rings take turns by one rule. A gate knows the keys of passes only, so no
+//! token that the API gives can pass for one, whatever it says and whoever asked for it. And they live in this process only:
+//! a restart ends every pass, no connection waits for a disk, and control connections, which come first, need no token service.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foretoken_admin::model::GateNews;
 use foretoken_protocol_redis::gate::{NoPass, Pass};
 use foretoken_token::{
-    Access, Block, Claims, Fingerprint, Form, Keyring, Rotation, ServiceId, Tier, TokenId, UnixMillis,
-    compact,
+    Access, Block, Claims, Fingerprint, Form, Keyring, PublishedKey, Rotation, ServiceId, Tier, TokenId,
+    UnixMillis, compact,
 };
 use foretoken_types::{Clock, EndpointId, Epoch, Posture, StoreId};
 use rand::TryRngCore as _;
@@ -48,6 +52,8 @@ pub(crate) struct Passes {
     /// The epoch on record at the start: in force until the control loop has looked at the servers, for which it needs passes.
     recorded: Epoch,
     ttl: Duration,
+    /// How long a key signs.
+    key_life: Duration,
     clock: Arc<dyn Clock>,
     /// Comes with the control loop, whose connections need passes themselves.
     posture: OnceLock<watch::Receiver<Arc<Posture>>>,
@@ -60,9 +66,16 @@ impl fmt::Debug for Passes {
 }
 
 impl Passes {
-    pub(crate) fn new(store: StoreId, recorded: Epoch, ttl: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
+    /// `recorded`: the epoch on record; `ttl`: how long a pass lives; `key_life`: how long a key signs.
+    pub(crate) fn new(
+        store: StoreId,
+        recorded: Epoch,
+        ttl: Duration,
+        key_life: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let ring = Mutex::new(Keyring::new(Rotation::default()));
-        Arc::new(Self { store, ring, recorded, ttl, clock, posture: OnceLock::new() })
+        Arc::new(Self { store, ring, recorded, ttl, key_life, clock, posture: OnceLock::new() })
     }
 
     /// From now on the posture is what `posture` says.
@@ -97,20 +110,32 @@ impl Passes {
             tokio::time::timeout(wait, moved).await.ok();
         }
         let primary = self.posture().and_then(|posture| posture.primary.clone());
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = ring.public().publish().into_iter().filter(|key| key.form == Form::Compact).collect();
+        let keys = self.public_keys(wall());
         let ttl_ms = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
         GateNews { store: self.store.clone(), epoch: self.epoch(), primary, ttl_ms, keys }
     }
 
     /// Makes sure that there is a key to sign with.
     pub(crate) fn prepare(&self) -> Result<(), foretoken_token::Error> {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.ensure(wall()).map(drop)
+        self.ring().take_turns(wall(), self.key_life).map(drop)
+    }
+
+    /// What gates verify passes with. They ask several times a second, and hear of the next key long before it signs.
+    fn public_keys(&self, now: UnixMillis) -> Vec<PublishedKey> {
+        let mut ring = self.ring();
+        if let Err(error) = ring.take_turns(now, self.key_life) {
+            tracing::warn!(store = %self.store, %error, "the keys of passes could not take turns");
+        }
+        ring.public().publish().into_iter().filter(|key| key.form == Form::Compact).collect()
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Keyring> {
+        // Each change is one call on the ring: a panic in between leaves it as it was before or after.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seal(&self, claims: &Claims) -> Result<Vec<u8>, foretoken_token::Error> {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring();
         // A wall clock that was set back leaves no key that signs yet.
         ring.ensure(claims.issued_at)?;
         compact::seal(claims, ring.signing(Form::Compact, claims.issued_at)?)

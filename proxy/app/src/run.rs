@@ -96,7 +96,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         let (reports, reports_in) = mpsc::channel(REPORTS_DEPTH);
         let (tunables, tunables_in) = watch::channel(Arc::new(build::tunables(store, &store.block, threads)));
         let (live, live_in) = watch::channel(build::live(store, build::judges(store)?));
-        let passes = build::passes(store, &*registry, &clock)?;
+        let passes = build::passes(store, &*registry, &clock, config.token.key_life)?;
         let params = build::control(store, registry.instance(), threads, &config, live_in, passes.as_ref())?;
         let handle =
             control::spawn(params, Arc::clone(&registry), Arc::clone(&clock), reports_in, stopped.clone());

@@ -178,7 +178,7 @@ impl Service {
 
     async fn keep_up(&self) {
         let now = self.now();
-        let (mut revoked, mut missing) = (0, false);
+        let mut revoked = 0;
         let due;
         {
             let mut state = self.state();
@@ -187,24 +187,16 @@ impl Service {
                 issuer.sweep(now);
                 revoked += before - issuer.revocations().iter().count();
             }
-            for form in Form::BOTH {
-                missing |= state.keys.signing(form, now.wall).is_err();
-            }
-            due = is_due(&state.keys, now.wall, self.key_life);
+            due = state.keys.is_due(now.wall, self.key_life);
         }
         if revoked > 0 {
             self.turned();
         }
         self.writer.sweep(now.wall);
-        let changed = if missing {
-            // A clock that was set back, most likely.
-            self.change_keys(|keys, now| keys.ensure(now).map(drop)).await
-        } else if due {
-            self.rotate().await.map(drop)
-        } else {
-            Ok(())
-        };
-        if let Err(error) = changed {
+        if due
+            && let Err(error) =
+                self.change_keys(|keys, now| keys.take_turns(now, self.key_life).map(drop)).await
+        {
             tracing::warn!(%error, "the keys could not take turns");
         }
     }
@@ -293,15 +285,6 @@ impl Service {
             error => error,
         }
     }
-}
-
-/// Whether the keys that sign now have signed for so long that the next ones must be published.
-fn is_due(keys: &Keyring, now: UnixMillis, life: Duration) -> bool {
-    let ahead = life.saturating_sub(Rotation::default().wait);
-    let public = keys.public();
-    // A key that is to be followed has an end already.
-    let current = public.iter().filter(|key| key.not_after.is_none() && key.not_before <= now);
-    current.map(|key| key.not_before.until(now)).any(|signed| signed >= ahead)
 }
 
 fn row_of(store: &StoreId, kind: &str, id: &str) -> String {

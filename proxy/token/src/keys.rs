@@ -84,6 +84,31 @@ impl Keyring {
         Ok(made)
     }
 
+    /// Whether [`Keyring::take_turns`] has something to do.
+    #[must_use]
+    pub fn is_due(&self, now: UnixMillis, life: Duration) -> bool {
+        Form::BOTH
+            .into_iter()
+            .any(|form| self.signing(form, now).is_err() || self.has_signed(form, now, life))
+    }
+
+    /// The one rule by which keys of any ring take turns: a form without a key that signs gets one, and a key that has
+    /// signed for `life` is followed by the next, which is published for [`Rotation::wait`] before. Says whether anything
+    /// was changed: then the ring has to be written down and published.
+    ///
+    /// # Errors
+    /// [`Error::NoRandomness`] or [`Error::KeysFull`].
+    pub fn take_turns(&mut self, now: UnixMillis, life: Duration) -> Result<bool> {
+        let mut changed = self.ensure(now)?;
+        for form in Form::BOTH {
+            if self.has_signed(form, now, life) {
+                self.rotate(form, now)?;
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
     /// The key that signs tokens of `form` at `now`.
     ///
     /// # Errors
@@ -191,6 +216,13 @@ impl Keyring {
             }
         }
         Ok(Self { rotation, slots })
+    }
+
+    /// Whether the key that is to be followed by none has signed for so long that the next one must be published.
+    fn has_signed(&self, form: Form, now: UnixMillis, life: Duration) -> bool {
+        let ahead = life.saturating_sub(self.rotation.wait);
+        let last = self.of(form).find(|slot| slot.signs_until.is_none() && slot.not_before <= now);
+        last.is_some_and(|slot| slot.not_before.until(now) >= ahead)
     }
 
     fn of(&self, form: Form) -> impl Iterator<Item = &Slot> {

@@ -4,6 +4,7 @@ use foretoken_types::{Lease, LeaseTimes, ManualClock, MirrorRoute, StoreState};
 use super::*;
 
 const TTL: Duration = Duration::from_secs(2);
+const LIFE: Duration = Duration::from_secs(3600);
 
 struct Setting {
     passes: Arc<Passes>,
@@ -14,7 +15,7 @@ struct Setting {
 fn setting() -> Setting {
     let clock = Arc::new(ManualClock::default());
     clock.advance(Duration::from_secs(100));
-    let passes = Passes::new("cart".into(), Epoch(6), TTL, Arc::clone(&clock) as Arc<dyn Clock>);
+    let passes = Passes::new("cart".into(), Epoch(6), TTL, LIFE, Arc::clone(&clock) as Arc<dyn Clock>);
     passes.prepare().unwrap();
     let (posture, watch) = watch::channel(Arc::new(Posture::closed("cart".into())));
     passes.follow(watch);
@@ -112,4 +113,22 @@ async fn news_come_at_once_when_the_epoch_moves_and_after_the_wait_otherwise() {
     let (news, ()) = tokio::join!(news, change);
     assert_eq!((news.epoch, news.primary.unwrap().as_str(), news.ttl_ms), (Epoch(7), "a", 2000));
     assert_eq!(began.elapsed(), wait + Duration::from_millis(100));
+}
+
+/// By the rule of the API's ring: the next key is heard of 30 s before it signs, and the old one outlives its last pass.
+#[test]
+fn keys_of_passes_take_turns() {
+    let setting = setting();
+    let begun = wall();
+    let ids = |at: UnixMillis| -> Vec<_> {
+        setting.passes.public_keys(at).into_iter().map(|key| (key.form, key.kid)).collect()
+    };
+    let first = ids(begun);
+    assert_eq!(first.len(), 1, "gates hear of the form of passes only");
+    let turn = begun.after(LIFE);
+    let both = ids(turn);
+    assert_eq!((both.len(), both[0]), (2, first[0]));
+    assert_eq!(ids(turn), both, "one turn at a time");
+    let later = ids(turn.after(Duration::from_secs(120)));
+    assert_eq!(later, both[1..], "the first has no token left");
 }

@@ -80,6 +80,33 @@ fn a_second_rotation_waits_for_the_first() {
     assert!(ring.rotate(Form::Compact, begin).is_ok());
 }
 
+/// The one rule for the API's ring and for that of the passes: both sides of the moment at which the next key is published.
+#[test]
+fn a_key_that_has_signed_for_its_life_is_followed_by_the_next() {
+    const LIFE: Duration = Duration::from_secs(3600);
+    let mut ring = Keyring::new(Rotation::default());
+    assert!(ring.is_due(START, LIFE), "there is none");
+    assert_eq!(ring.take_turns(START, LIFE), Ok(true));
+    let first = signer(&ring, START);
+    let before = UnixMillis(at(3570).0 - 1);
+    assert!(!ring.is_due(before, LIFE));
+    assert_eq!(ring.take_turns(before, LIFE), Ok(false));
+    assert!(ring.is_due(at(3570), LIFE));
+    assert_eq!(ring.take_turns(at(3570), LIFE), Ok(true));
+    assert_eq!((ring.public().publish().len(), ring.is_due(at(3571), LIFE)), (4, false), "both forms, once");
+    assert_eq!(signer(&ring, UnixMillis(at(3600).0 - 1)), first, "published, and not used yet");
+    let second = signer(&ring, at(3600));
+    assert_ne!(second, first);
+    assert_eq!(ring.take_turns(at(3600 + 3569), LIFE), Ok(false));
+    assert_eq!(ring.take_turns(at(3600 + 3570), LIFE), Ok(true), "and so on");
+    assert_eq!(signer(&ring, at(3600 + 3570)), second);
+    // A clock that was set back leaves none that signs.
+    let long_ago = UnixMillis(START.0 - 1);
+    assert!(ring.is_due(long_ago, LIFE));
+    assert_eq!(ring.take_turns(long_ago, LIFE), Ok(true));
+    assert!(ring.signing(Form::Paseto, long_ago).is_ok());
+}
+
 #[test]
 fn the_ring_is_bounded_and_full_rings_go_on_signing() {
     let mut ring = Keyring::new(Rotation { wait: Duration::ZERO, overlap: Duration::from_secs(3600) });
