@@ -1,32 +1,38 @@
-//! Who may read and who may change.
+//! Who is who, and who may read and who may change.
 //!
-//! | caller | health | metrics, reading | changing | ending the sidecar |
-//! | --- | --- | --- | --- | --- |
-//! | Unix socket | free | same user, root, users of services | same user or root, by `SO_PEERCRED` | as changing |
-//! | loopback | free | free | bearer secret, unless the listener is open | as changing |
-//! | any other address | free | bearer secret | bearer secret | never |
-//! | a certificate of the clients' CA | free | free | free | from loopback |
+//! | who | is known by | may |
+//! | --- | --- | --- |
+//! | operator | the user of the sidecar or root at the Unix socket; the admin secret; a certificate of an operator; loopback, if the listener is open | change things; ask for the tokens of any service |
+//! | service | its secret, its certificate, its user at the Unix socket | ask for its own tokens; read |
+//! | reader | any other certificate of the clients' CA; loopback without anything | read |
 //!
-//! Tokens have one more kind of caller, the services of the configuration: each is known by a bearer secret of its own, by
-//! its certificate or by its user at the Unix socket, and gets tokens for itself alone. Who may change things here acts for
-//! any service, but for a certificate: of those only the ones that are a service's get tokens.
+//! Where the configuration names neither services nor operators, every certificate of the clients' CA is an operator's.
+//! Health is free for everybody, and the sidecar is ended by operators on this machine only.
 //!
 //! A web page in a browser on this machine is a loopback caller too. So a change that carries an `Origin` is refused, and
 //! so is reading under a host name that somebody made point here (DNS rebinding): neither comes from a tool.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+mod doors;
+mod extract;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use axum::http::{HeaderMap, header};
 use foretoken_token::Fingerprint;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+pub use self::doors::{Doors, ServiceDoor};
+pub(crate) use self::extract::{Asks, MayChange, MayExit, MayRead, Reads};
 use crate::model::Problem;
 use crate::problem::Kind;
 use crate::secret::Secret;
-use crate::server::Server;
 use crate::tokens::Asker;
+
+/// One refusal in this time is a line for the operator; the others are for who debugs.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +45,7 @@ pub(crate) enum Caller {
     Remote,
     /// Over TLS, with a certificate that the clients' CA signed.
     Known {
-        /// The certificate: what tokens that this caller asks for are bound to.
+        /// The certificate: what tokens that a service asks for with it are bound to.
         holder: Fingerprint,
         /// Whether from this machine.
         loopback: bool,
@@ -56,19 +62,13 @@ impl Caller {
             None => Self::Remote,
         }
     }
-}
 
-/// How a service of the configuration is recognised; by any of these.
-#[derive(Clone, Debug, Default)]
-pub struct ServiceDoor {
-    /// Its name.
-    pub name: String,
-    /// What it sends as `Authorization: Bearer ...`.
-    pub secret: Option<Secret>,
-    /// Its certificate.
-    pub certificate: Option<Fingerprint>,
-    /// The user that it runs as, at the Unix socket.
-    pub uid: Option<u32>,
+    fn certificate(self) -> Option<Fingerprint> {
+        match self {
+            Self::Known { holder, .. } => Some(holder),
+            Self::Unix { .. } | Self::Loopback | Self::Remote => None,
+        }
+    }
 }
 
 /// The rules of this listener.
@@ -79,42 +79,37 @@ pub(crate) struct Gate {
     pub(crate) open: bool,
     /// The user that we run as.
     pub(crate) uid: u32,
-    /// The services of the configuration.
-    pub(crate) services: Vec<ServiceDoor>,
+    /// Who else is known.
+    pub(crate) doors: watch::Receiver<Arc<Doors>>,
+    pub(crate) told: Told,
+}
+
+/// When a refusal was last a line for the operator.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<Option<Instant>>);
+
+impl Told {
+    /// Whether the next one is: a crowd at the door must not fill the disk.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY);
+        if due {
+            *told = Some(now);
+        }
+        due
+    }
 }
 
 impl Gate {
-    /// Whether `caller` may read.
-    pub(crate) fn read(&self, caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
-        match caller {
-            Caller::Unix { uid } if self.knows(uid) => Ok(()),
-            Caller::Unix { .. } => self.bearer(headers),
-            Caller::Known { .. } => Ok(()),
-            Caller::Loopback if is_local_name(headers) => Ok(()),
-            Caller::Loopback if !headers.contains_key(header::AUTHORIZATION) => {
-                Err(Kind::Unauthorized.because("ask 127.0.0.1, [::1] or localhost, or send the secret"))
-            }
-            Caller::Loopback | Caller::Remote => self.bearer(headers),
-        }
-    }
-
     /// Whether `caller` may change things.
     pub(crate) fn change(&self, caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
-        match caller {
-            Caller::Unix { uid: Some(uid) } if uid == 0 || uid == self.uid => Ok(()),
-            Caller::Unix { uid: Some(uid) } => Err(Kind::Forbidden.because(format!(
-                "user {uid} may not change anything: this sidecar runs as user {}",
-                self.uid
-            ))),
-            Caller::Unix { uid: None } => {
-                Err(Kind::Forbidden.because("the kernel did not say which user asks"))
-            }
-            _ if headers.contains_key(header::ORIGIN) => {
-                Err(Kind::Forbidden.because("a web page may not change anything"))
-            }
-            Caller::Known { .. } => Ok(()),
-            Caller::Loopback if self.open && is_local_name(headers) => Ok(()),
-            Caller::Loopback | Caller::Remote => self.bearer(headers),
+        no_web_page(caller, headers)?;
+        match self.recognise(caller, headers)? {
+            Asker::Operator => Ok(()),
+            Asker::Service { name, .. } => Err(Kind::Forbidden
+                .because(format!("service {name} gets its own tokens; changing things is for operators"))),
+            Asker::Reader => Err(unranked(caller)),
         }
     }
 
@@ -129,86 +124,90 @@ impl Gate {
         }
     }
 
-    /// Who asks for tokens, or about them.
+    /// Who asks for tokens.
     pub(crate) fn asker(&self, caller: Caller, headers: &HeaderMap) -> Result<Asker, Problem> {
-        let certificate = match caller {
-            Caller::Known { holder, .. } => Some(holder),
-            _ => None,
-        };
-        let service = |door: &ServiceDoor| Asker::Service { name: door.name.clone(), certificate };
-        let is_unix = matches!(caller, Caller::Unix { .. });
-        if !is_unix && headers.contains_key(header::ORIGIN) {
-            return Err(Kind::Forbidden.because("a web page gets no token"));
+        no_web_page(caller, headers)?;
+        match self.recognise(caller, headers)? {
+            Asker::Reader => Err(unranked(caller)),
+            asker => Ok(asker),
         }
-        // What is presented on purpose counts before what the connection shows by itself.
+    }
+
+    /// Who asks to read: whoever is known, and loopback without being asked.
+    pub(crate) fn reader(&self, caller: Caller, headers: &HeaderMap) -> Result<Asker, Problem> {
+        match self.recognise(caller, headers) {
+            Ok(asker) => Ok(asker),
+            // What is presented on purpose and is worth nothing is told, and not passed over.
+            Err(problem) if caller != Caller::Loopback || presented(headers).is_some() => Err(problem),
+            Err(_) if is_local_name(headers) => Ok(Asker::Reader),
+            Err(_) => {
+                Err(Kind::Unauthorized.because("ask 127.0.0.1, [::1] or localhost, or send the secret"))
+            }
+        }
+    }
+
+    /// Who it is. What is presented on purpose counts before what the connection shows by itself.
+    fn recognise(&self, caller: Caller, headers: &HeaderMap) -> Result<Asker, Problem> {
+        let doors = Arc::clone(&self.doors.borrow());
+        let service = |door: &ServiceDoor| Asker::Service {
+            name: door.name.clone(),
+            certificate: caller.certificate(),
+        };
         if let Some(presented) = presented(headers) {
             let matches =
                 |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| secret.matches(presented));
-            if let Some(door) = self.services.iter().find(|door| matches(&door.secret)) {
-                return Ok(service(door));
-            }
-            if matches(&self.secret) {
-                return Ok(Asker::Operator);
-            }
-            return Err(
-                Kind::Unauthorized.because("the secret is neither a service's nor the one of this sidecar")
-            );
+            return match doors.service(|door| matches(&door.secret)) {
+                Some(door) => Ok(service(door)),
+                None if matches(&self.secret) => Ok(Asker::Operator),
+                None => Err(Kind::Unauthorized
+                    .because("the secret is neither a service's nor the one of this sidecar")),
+            };
         }
         match caller {
             Caller::Unix { uid: Some(uid) } if uid == 0 || uid == self.uid => Ok(Asker::Operator),
             Caller::Unix { uid: Some(uid) } => {
-                match self.services.iter().find(|door| door.uid == Some(uid)) {
-                    Some(door) => Ok(service(door)),
-                    None => Err(Kind::Forbidden.because(format!("user {uid} is none of the services"))),
-                }
-            }
-            Caller::Unix { uid: None } => {
-                Err(Kind::Forbidden.because("the kernel did not say which user asks"))
-            }
-            Caller::Known { holder, .. } => {
-                let shown = self.services.iter().find(|door| door.certificate == Some(holder));
-                shown.map(service).ok_or_else(|| {
-                    Kind::Forbidden.because(format!(
-                        "your certificate, {holder}, is none of the services' (service.certificate_sha256)"
+                doors.service(|door| door.uid == Some(uid)).map(service).ok_or_else(|| {
+                    Kind::Unauthorized.because(format!(
+                        "user {uid} is neither the operator (user {}, or root) nor a service (service.uid)",
+                        self.uid
                     ))
                 })
             }
+            Caller::Unix { uid: None } => {
+                Err(Kind::Unauthorized.because("the kernel did not say which user asks"))
+            }
+            Caller::Known { holder, .. } if doors.is_empty() || doors.operators.contains(&holder) => {
+                Ok(Asker::Operator)
+            }
+            Caller::Known { holder, .. } => {
+                let own = doors.service(|door| door.certificate == Some(holder));
+                Ok(own.map_or(Asker::Reader, service))
+            }
             Caller::Loopback if self.open && is_local_name(headers) => Ok(Asker::Operator),
             Caller::Loopback | Caller::Remote => Err(Kind::Unauthorized.because(
-                "send a service's secret, or the one of the file admin.secret, as \"Authorization: Bearer …\"",
+                "send a service's secret, or the one of the file admin.secret, as \"Authorization: Bearer …\", or show a \
+                 client certificate",
             )),
         }
     }
+}
 
-    /// Who asks to read about tokens: as above, or a mere reader where reading is free.
-    pub(crate) fn reader(&self, caller: Caller, headers: &HeaderMap) -> Result<Asker, Problem> {
-        match self.asker(caller, headers) {
-            Ok(asker) => Ok(asker),
-            Err(problem) if presented(headers).is_some() => Err(problem),
-            Err(_) => self.read(caller, headers).map(|()| Asker::Reader),
-        }
+/// A browser says from which page a request comes; a tool does not.
+fn no_web_page(caller: Caller, headers: &HeaderMap) -> Result<(), Problem> {
+    let is_unix = matches!(caller, Caller::Unix { .. });
+    if !is_unix && headers.contains_key(header::ORIGIN) {
+        return Err(Kind::Forbidden.because("a web page may change nothing, and gets no token"));
     }
+    Ok(())
+}
 
-    /// Whether a user at the Unix socket is one of ours.
-    fn knows(&self, uid: Option<u32>) -> bool {
-        uid.is_some_and(|uid| {
-            uid == 0 || uid == self.uid || self.services.iter().any(|door| door.uid == Some(uid))
-        })
-    }
-
-    fn bearer(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(secret) = &self.secret else {
-            return Err(Kind::Forbidden.because("this listener has no bearer secret: use the Unix socket"));
-        };
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return Err(Kind::Unauthorized
-                .because("send the secret of the file admin.secret as \"Authorization: Bearer …\", or show a client certificate"));
-        };
-        match bearer(value.as_bytes()) {
-            Some(token) if secret.matches(token) => Ok(()),
-            _ => Err(Kind::Unauthorized.because("the secret is not the one of this sidecar")),
-        }
-    }
+/// Somebody whom the clients' CA knows, and the configuration does not.
+fn unranked(caller: Caller) -> Problem {
+    let shown = caller.certificate().map(|holder| holder.to_string()).unwrap_or_default();
+    Kind::Forbidden.because(format!(
+        "your certificate, {shown}, may read: it is neither an operator's (admin.tls.operator_sha256) nor a service's \
+         (service.certificate_sha256)"
+    ))
 }
 
 /// What is presented as a bearer secret, whatever it is worth; `None` without that header.
@@ -232,256 +231,5 @@ fn is_local_name(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-/// Extractor: the caller may read.
-pub(crate) struct MayRead;
-
-/// Extractor: the caller may change things. Stands before the body in a handler, so that no body is read for others.
-pub(crate) struct MayChange;
-
-/// Extractor: the caller may end the sidecar.
-pub(crate) struct MayExit;
-
-/// Extractor: who asks for a token. Stands before the body, as [`MayChange`].
-pub(crate) struct Asks(pub(crate) Asker);
-
-/// Extractor: who reads about tokens.
-pub(crate) struct Reads(pub(crate) Asker);
-
-fn caller(parts: &Parts) -> Caller {
-    // Without a word on where it comes from, a request is treated as one from afar.
-    parts.extensions.get::<Caller>().copied().unwrap_or(Caller::Remote)
-}
-
-impl FromRequestParts<Arc<Server>> for MayRead {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
-        server.gate.read(caller(parts), &parts.headers).map(|()| Self)
-    }
-}
-
-impl FromRequestParts<Arc<Server>> for Asks {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
-        let caller = caller(parts);
-        server.gate.asker(caller, &parts.headers).map(Self).inspect_err(|problem| {
-            tracing::debug!(?caller, path = parts.uri.path(), reason = %problem.detail, "no token for who asks");
-        })
-    }
-}
-
-impl FromRequestParts<Arc<Server>> for Reads {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
-        server.gate.reader(caller(parts), &parts.headers).map(Self)
-    }
-}
-
-impl FromRequestParts<Arc<Server>> for MayChange {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
-        let caller = caller(parts);
-        server.gate.change(caller, &parts.headers).map(|()| Self).inspect_err(|problem| {
-            tracing::warn!(?caller, path = parts.uri.path(), reason = %problem.detail, "change refused");
-        })
-    }
-}
-
-impl FromRequestParts<Arc<Server>> for MayExit {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
-        let caller = caller(parts);
-        server.gate.exit(caller, &parts.headers).map(|()| Self).inspect_err(|problem| {
-            tracing::warn!(?caller, reason = %problem.detail, "exit refused");
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-    fn gate(open: bool) -> Gate {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("admin.secret");
-        Secret::load_or_create(&path).unwrap();
-        std::fs::write(&path, SECRET).unwrap();
-        Gate { secret: Some(Secret::load(&path).unwrap()), open, uid: 1000, services: Vec::new() }
-    }
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()))
-            .collect()
-    }
-
-    fn status(answer: Result<(), Problem>) -> u16 {
-        answer.map_or_else(|problem| problem.status, |()| 200)
-    }
-
-    #[test]
-    fn over_the_unix_socket_only_the_same_user_and_root_change_things() {
-        let gate = gate(true);
-        let none = headers(&[]);
-        for (uid, expected) in [(Some(1000), 200), (Some(0), 200), (Some(1001), 403), (None, 403)] {
-            assert_eq!(status(gate.change(Caller::Unix { uid }, &none)), expected, "{uid:?}");
-            let reading = if expected == 200 { 200 } else { 401 };
-            assert_eq!(status(gate.read(Caller::Unix { uid }, &none)), reading, "{uid:?}");
-        }
-    }
-
-    #[test]
-    fn over_tcp_changes_need_the_secret() {
-        let right = format!("Bearer {SECRET}");
-        let lower = format!("bearer {SECRET}");
-        let wrong = format!("Bearer {}", SECRET.replace('f', "e"));
-        let basic = format!("Basic  {SECRET}");
-        for (authorization, expected) in
-            [(&right, 200), (&lower, 200), (&wrong, 401), (&basic, 401), (&"Bearer".to_owned(), 401)]
-        {
-            let sent = headers(&[("authorization", authorization)]);
-            assert_eq!(status(gate(false).change(Caller::Loopback, &sent)), expected, "{authorization}");
-            assert_eq!(status(gate(true).change(Caller::Remote, &sent)), expected, "{authorization}");
-            assert_eq!(status(gate(true).read(Caller::Remote, &sent)), expected, "{authorization}");
-        }
-        assert_eq!(status(gate(false).change(Caller::Loopback, &headers(&[]))), 401);
-        assert_eq!(status(gate(true).change(Caller::Loopback, &headers(&[]))), 200);
-        assert_eq!(status(gate(true).change(Caller::Remote, &headers(&[]))), 401);
-        let without = Gate { secret: None, open: false, uid: 1000, services: Vec::new() };
-        assert_eq!(status(without.change(Caller::Loopback, &headers(&[("authorization", "Bearer ")]))), 403);
-    }
-
-    #[test]
-    fn a_service_is_known_by_its_secret_its_certificate_or_its_user() {
-        let dir = tempfile::tempdir().unwrap();
-        let own = Secret::load_or_create(&dir.path().join("own.secret")).unwrap();
-        let own_text = own.authorization().to_string();
-        let print = Fingerprint::of(b"its certificate");
-        let named = |name: &str| ServiceDoor { name: name.to_owned(), ..ServiceDoor::default() };
-        let services = vec![
-            ServiceDoor { secret: Some(own), ..named("by-secret") },
-            ServiceDoor { certificate: Some(print), ..named("by-certificate") },
-            ServiceDoor { uid: Some(2000), ..named("by-user") },
-        ];
-        let gate = |open| Gate { services: services.clone(), ..gate(open) };
-        let (none, wrong) = (headers(&[]), headers(&[("authorization", "Bearer nonsense")]));
-        let (own, admin) = (
-            headers(&[("authorization", &own_text)]),
-            headers(&[("authorization", &format!("Bearer {SECRET}"))]),
-        );
-        let known = |holder| Caller::Known { holder, loopback: false };
-        let (shown, other) = (known(print), known(Fingerprint::of(b"another of the same CA")));
-        let unix = |uid| Caller::Unix { uid };
-        let service = |name: &str, certificate| Ok(Asker::Service { name: name.to_owned(), certificate });
-        let rows = [
-            (unix(Some(1000)), &none, Ok(Asker::Operator)),
-            (unix(Some(0)), &none, Ok(Asker::Operator)),
-            (unix(Some(1000)), &own, service("by-secret", None)),
-            (unix(Some(2000)), &none, service("by-user", None)),
-            (unix(Some(2001)), &none, Err(403)),
-            (unix(Some(2001)), &own, service("by-secret", None)),
-            (unix(None), &none, Err(403)),
-            (unix(Some(1000)), &wrong, Err(401)),
-            (Caller::Loopback, &none, Err(401)),
-            (Caller::Loopback, &wrong, Err(401)),
-            (Caller::Loopback, &own, service("by-secret", None)),
-            (Caller::Loopback, &admin, Ok(Asker::Operator)),
-            (Caller::Remote, &none, Err(401)),
-            (shown, &none, service("by-certificate", Some(print))),
-            (shown, &own, service("by-secret", Some(print))),
-            (other, &none, Err(403)),
-            (other, &admin, Ok(Asker::Operator)),
-        ];
-        for (caller, sent, expected) in rows {
-            let found = gate(false).asker(caller, sent).map_err(|problem| problem.status);
-            assert_eq!(found, expected, "{caller:?} {sent:?}");
-        }
-        let asker = |gate: Gate, caller, sent| gate.asker(caller, sent).map_err(|problem| problem.status);
-        assert_eq!(asker(gate(true), Caller::Loopback, &none), Ok(Asker::Operator));
-        assert_eq!(asker(gate(true), Caller::Loopback, &wrong), Err(401));
-        assert_eq!(asker(gate(true), Caller::Remote, &none), Err(401));
-        let page = headers(&[("origin", "https://example.org"), ("authorization", &own_text)]);
-        assert_eq!(asker(gate(true), Caller::Loopback, &page), Err(403));
-
-        let reader = |caller, sent| gate(false).reader(caller, sent).map_err(|problem| problem.status);
-        assert_eq!(reader(Caller::Loopback, &none), Ok(Asker::Reader));
-        assert_eq!(reader(Caller::Loopback, &wrong), Err(401));
-        assert_eq!(reader(Caller::Remote, &none), Err(401));
-        assert_eq!(reader(other, &none), Ok(Asker::Reader));
-        assert_eq!(reader(unix(Some(2001)), &none), Err(401));
-    }
-
-    #[test]
-    fn nobody_ends_the_sidecar_from_afar() {
-        let right = headers(&[("authorization", &format!("Bearer {SECRET}"))]);
-        for open in [false, true] {
-            let gate = gate(open);
-            assert_eq!(status(gate.change(Caller::Remote, &right)), 200);
-            assert_eq!(status(gate.exit(Caller::Remote, &right)), 403);
-            assert_eq!(status(gate.exit(Caller::Loopback, &right)), 200);
-            assert_eq!(status(gate.exit(Caller::Loopback, &headers(&[]))), if open { 200 } else { 401 });
-            assert_eq!(status(gate.exit(Caller::Unix { uid: Some(1000) }, &headers(&[]))), 200);
-            assert_eq!(status(gate.exit(Caller::Unix { uid: Some(1001) }, &right)), 403);
-            let page = headers(&[("origin", "https://example.org")]);
-            assert_eq!(status(gate.exit(Caller::Loopback, &page)), 403);
-        }
-    }
-
-    #[test]
-    fn web_pages_change_nothing_and_read_nothing_under_a_name_of_their_own() {
-        let open = gate(true);
-        let page = headers(&[("host", "127.0.0.1:7001"), ("origin", "https://example.org")]);
-        assert_eq!(status(open.change(Caller::Loopback, &page)), 403);
-        for (host, expected) in [
-            ("127.0.0.1:7001", 200),
-            ("localhost:7001", 200),
-            ("localhost", 200),
-            ("[::1]:7001", 200),
-            ("rebound.example.org:7001", 401),
-            ("localhost.example.org", 401),
-        ] {
-            let sent = headers(&[("host", host)]);
-            assert_eq!(status(open.read(Caller::Loopback, &sent)), expected, "{host}");
-            assert_eq!(status(open.change(Caller::Loopback, &sent)), expected, "{host}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_loopback_in_either_family() {
-        for (address, expected) in [
-            ("127.0.0.1", Caller::Loopback),
-            ("127.8.0.1", Caller::Loopback),
-            ("::1", Caller::Loopback),
-            ("::ffff:127.0.0.1", Caller::Loopback),
-            ("10.0.0.1", Caller::Remote),
-            ("::ffff:10.0.0.1", Caller::Remote),
-        ] {
-            assert_eq!(Caller::at(address.parse().unwrap(), None), expected, "{address}");
-        }
-    }
-
-    #[test]
-    fn a_certificate_is_a_credential_but_not_for_a_web_page_nor_for_ending_it_from_afar() {
-        let gate = gate(false);
-        let holder = Some(Fingerprint::of(b"a certificate"));
-        let (near, far) = ("127.0.0.1".parse().unwrap(), "10.0.0.1".parse().unwrap());
-        let none = headers(&[]);
-        for address in [near, far] {
-            let caller = Caller::at(address, holder);
-            assert_eq!(status(gate.read(caller, &none)), 200);
-            assert_eq!(status(gate.change(caller, &none)), 200);
-            assert_eq!(status(gate.change(caller, &headers(&[("origin", "https://example.org")]))), 403);
-        }
-        assert_eq!(status(gate.exit(Caller::at(near, holder), &none)), 200);
-        assert_eq!(status(gate.exit(Caller::at(far, holder), &none)), 403);
-    }
-}
+mod tests;

@@ -58,7 +58,7 @@ mod server;
 mod stores;
 mod tokens;
 
-pub use gate::ServiceDoor;
+pub use gate::{Doors, ServiceDoor};
 pub use secret::{Secret, SecretError};
 pub use serve::{Listeners, Params, serve};
 pub use stores::{Stores, SwitchoverError};

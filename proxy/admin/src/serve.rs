@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use crate::events::{Cut, Streams};
-use crate::gate::{Caller, Gate, ServiceDoor};
+use crate::gate::{Caller, Doors, Gate, Told};
 use crate::secret::Secret;
 use crate::server::{REQUEST_MAX, Server, router};
 use crate::stores::Stores;
@@ -52,14 +52,21 @@ pub struct Listeners {
 }
 
 /// What the listener needs to know.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Params {
     /// What a caller over TCP must present to change things; `None` lets nobody do so.
     pub secret: Option<Secret>,
     /// Whether callers on loopback may change things without it.
     pub open: bool,
-    /// How the services of the configuration are recognised.
-    pub services: Vec<ServiceDoor>,
+    /// Who else is known; each request goes by the newest.
+    pub doors: watch::Receiver<Arc<Doors>>,
+}
+
+impl Default for Params {
+    /// Nobody is known but the owner of the Unix socket.
+    fn default() -> Self {
+        Self { secret: None, open: false, doors: watch::channel(Arc::default()).1 }
+    }
 }
 
 /// Serves until `shutdown` resolves and the requests under way are answered (5 s at most).
@@ -75,7 +82,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let uid = rustix::process::geteuid().as_raw();
-    let gate = Gate { secret: params.secret, open: params.open, uid, services: params.services };
+    let gate =
+        Gate { secret: params.secret, open: params.open, uid, doors: params.doors, told: Told::default() };
     let (stop, stopped) = watch::channel(false);
     let streams = Streams::new(stopped.clone());
     let router = router(Arc::new(Server { stores, tokens, metrics, gate, streams }));

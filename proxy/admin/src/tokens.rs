@@ -12,7 +12,7 @@ use crate::model::{
 /// Who asks, as the listener recognised it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asker {
-    /// Who may change things here: acts for any service, or for any that is configured.
+    /// Who may change things here: acts for any service, or for any that is configured, and only within its grants.
     Operator,
     /// An application of the configuration.
     Service {

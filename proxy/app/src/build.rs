@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foretoken_admin::{Doors, ServiceDoor};
 use foretoken_config::{
-    Config, DataBlock, EndpointRole, HeldWrites, Manage, Reads, Recording, Right, RiskJudges, RiskPolicy,
-    Secret, Store,
+    CertificateHash, Config, DataBlock, EndpointRole, HeldWrites, Manage, Reads, Recording, Right,
+    RiskJudges, RiskPolicy, Secret, Store,
 };
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
@@ -106,20 +107,28 @@ pub(crate) fn admin_tls(config: &Config) -> Result<Option<ServerTls>, Error> {
     Ok(Some(ServerTls::load_for(identity, clients)?))
 }
 
-/// How services are recognised.
-pub(crate) fn doors(config: &Config) -> Result<Vec<foretoken_admin::ServiceDoor>, Error> {
+/// How services and operators are recognised.
+pub(crate) fn doors(config: &Config) -> Result<Doors, Error> {
+    // The configuration has checked that it is 64 digits.
+    let certificate = |hash: &CertificateHash| hash.as_str().parse::<Fingerprint>().ok();
     let door = |service: &foretoken_config::Service| {
         let secret = service.secret_file.as_deref().map(foretoken_admin::Secret::load).transpose()?;
-        // The configuration has checked that it is 64 digits.
-        let certificate = service.certificate_sha256.as_ref().and_then(|hash| hash.as_str().parse().ok());
-        Ok(foretoken_admin::ServiceDoor {
+        Ok(ServiceDoor {
             name: service.name.to_string(),
             secret,
-            certificate,
+            certificate: service.certificate_sha256.as_ref().and_then(certificate),
             uid: service.uid,
         })
     };
-    config.service.iter().map(door).collect()
+    let services = config.service.iter().map(door).collect::<Result<_, Error>>()?;
+    let operators = config.admin.tls.as_ref().and_then(|tls| tls.operator_sha256.as_deref());
+    Ok(Doors { services, operators: operators.unwrap_or_default().iter().filter_map(certificate).collect() })
+}
+
+/// Who may connect to the admin socket. Services that are known by their user must get in; whoever else does is turned
+/// away by who he is.
+pub(crate) fn socket_mode(config: &Config) -> u32 {
+    if config.service.iter().any(|service| service.uid.is_some()) { 0o666 } else { 0o600 }
 }
 
 /// The named blocks of a store.

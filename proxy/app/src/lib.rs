@@ -13,6 +13,7 @@ mod gate;
 mod metrics;
 mod passes;
 mod protocols;
+mod reload;
 #[cfg(feature = "unsafe-rules")]
 mod rules;
 mod run;

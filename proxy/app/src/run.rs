@@ -8,25 +8,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretoken_admin::model::{GateNews, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
-use foretoken_admin::{Listeners, Stores, SwitchoverError};
-use foretoken_config::{Config, DataBlock, LogFormat as ConfiguredFormat, Store};
+use foretoken_admin::{Listeners, Params as AdminParams, Stores, SwitchoverError};
+use foretoken_config::{Config, LogFormat as ConfiguredFormat};
 use foretoken_outbound::{DataPlane, Tunables};
 use foretoken_registry::{Disk, Registry};
 use foretoken_transport::{Listener, ServerTls};
 use foretoken_types::{Address, Clock, Epoch, StoreId};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::BootClock;
 use crate::control::{self, Command, Live, StoreHandle};
 use crate::passes::Passes;
+use crate::reload::Changeable;
 use crate::telemetry::{self, LogFormat, LogLevel};
-use crate::{Error, build, tokens};
+use crate::{Error, build, reload, tokens};
 
 /// Samples and answers on their way up; ten samples a second from each endpoint and thread.
 const REPORTS_DEPTH: usize = 4096;
-/// How often the configuration file is looked at.
-const FILE_EVERY: Duration = Duration::from_secs(2);
 /// How long an order to switch over may take before its caller hears that its end is not known.
 const SWITCHOVER_MOST: Duration = Duration::from_secs(25);
 
@@ -67,12 +65,12 @@ pub fn run(config: Config, options: RunOptions) -> Result<(), Error> {
 }
 
 /// One store while it runs.
-struct Running {
-    id: StoreId,
+pub(crate) struct Running {
+    pub(crate) id: StoreId,
     handle: StoreHandle,
-    tunables: watch::Sender<Arc<Tunables>>,
-    live: watch::Sender<Live>,
-    tls: watch::Sender<Option<ServerTls>>,
+    pub(crate) tunables: watch::Sender<Arc<Tunables>>,
+    pub(crate) live: watch::Sender<Live>,
+    pub(crate) tls: watch::Sender<Option<ServerTls>>,
     /// Tokens for its gates, if there is one.
     passes: Option<Arc<Passes>>,
 }
@@ -138,12 +136,15 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         exit: Notify::new(),
         plane: Arc::clone(&plane),
     });
-    let admin =
-        admin(&config, &options, Arc::clone(&service), tokens, metrics.clone(), stopped.clone()).await?;
+    let (doors, doors_in) = watch::channel(Arc::new(build::doors(&config)?));
+    let access = AdminParams { secret: secret(&config)?, open: options.admin_open, doors: doors_in };
+    let asked = Some(Arc::clone(&tokens) as Arc<dyn foretoken_admin::Tokens>);
+    let admin = admin(&config, access, Arc::clone(&service), asked, metrics.clone(), stopped.clone()).await?;
     let upkeep = tokio::spawn(telemetry::upkeep(metrics));
 
     let drain_max = config.data.drain_max;
-    supervise(config, &options, &running, &level, &service.exit).await?;
+    let changeable = Changeable { stores: &running, tokens: &tokens, doors: &doors, level: &level };
+    reload::supervise(config, &options, &changeable, &service.exit).await?;
     tracing::info!("draining");
     service.draining.store(true, Ordering::Relaxed);
     accepting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -212,21 +213,33 @@ fn make_state_dir(path: &Path) -> Result<(), Error> {
     made.map_err(|source| Error::StateDir { path: path.to_owned(), source })
 }
 
+/// The secret of the admin listener over TCP, made where there is none; `None`: nobody gets in there with one.
+fn secret(config: &Config) -> Result<Option<foretoken_admin::Secret>, Error> {
+    Ok(match (&config.admin.bearer_file, &config.admin.listen) {
+        (Some(file), _) => Some(foretoken_admin::Secret::load_or_create(file)?),
+        (None, Some(Address::Tcp { .. })) => {
+            let file = config.state_dir.join("admin.secret");
+            let secret = foretoken_admin::Secret::load_or_create(&file)?;
+            tracing::info!(file = %file.display(), "changes over admin.listen need the bearer secret in this file");
+            Some(secret)
+        }
+        (None, _) => None,
+    })
+}
+
 /// Opens the admin listener.
 async fn admin(
     config: &Config,
-    options: &RunOptions,
+    access: AdminParams,
     service: Arc<Service>,
-    tokens: Arc<tokens::Service>,
+    tokens: Option<Arc<dyn foretoken_admin::Tokens>>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<tokio::task::JoinHandle<()>, Error> {
     let os = |what| move |source| Error::Os { what, source };
-    let socket = config.admin_socket();
     // The same rules as for a store's listener: a dead socket is replaced, a live one is left alone.
-    // Services that are known by their user must get in; whoever else does is turned away by who he is.
-    let mode = if config.service.iter().any(|service| service.uid.is_some()) { 0o666 } else { 0o600 };
-    let (unix, file) = Listener::bind(&Address::Unix(socket), mode).await?.into_unix().unzip();
+    let socket = Address::Unix(config.admin_socket());
+    let (unix, file) = Listener::bind(&socket, build::socket_mode(config)).await?.into_unix().unzip();
     let tcp = match &config.admin.listen {
         None => None,
         Some(Address::Tcp { host, port }) => {
@@ -237,126 +250,15 @@ async fn admin(
         }
         Some(Address::Unix(_)) => None,
     };
-    let secret = match (&config.admin.bearer_file, &tcp) {
-        (Some(file), _) => Some(foretoken_admin::Secret::load_or_create(file)?),
-        (None, Some(_)) => {
-            let file = config.state_dir.join("admin.secret");
-            let secret = foretoken_admin::Secret::load_or_create(&file)?;
-            tracing::info!(file = %file.display(), "changes over admin.listen need the bearer secret in this file");
-            Some(secret)
-        }
-        (None, None) => None,
-    };
-    let params =
-        foretoken_admin::Params { secret, open: options.admin_open, services: build::doors(config)? };
     let shutdown = async move {
         // An error means that the sender is gone: shutting down as well.
         stopped.wait_for(|stop| *stop).await.ok();
     };
     let listeners = Listeners { unix, tcp, tls: build::admin_tls(config)? };
     Ok(tokio::spawn(async move {
-        foretoken_admin::serve(listeners, params, service, Some(tokens), metrics, shutdown).await;
+        foretoken_admin::serve(listeners, access, service, tokens, metrics, shutdown).await;
         drop(file);
     }))
-}
-
-/// Waits for the signal or the order to end; reloads meanwhile.
-async fn supervise(
-    config: Config,
-    options: &RunOptions,
-    running: &[Running],
-    level: &LogLevel,
-    exit: &Notify,
-) -> Result<(), Error> {
-    let catch = |kind| signal(kind).map_err(|source| Error::Os { what: "catch signals", source });
-    let (mut term, mut interrupt, mut hangup) =
-        (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, catch(SignalKind::hangup())?);
-    let mut changed_at = modified(options.config_file.as_deref());
-    let mut look = tokio::time::interval(FILE_EVERY);
-    let mut loaded = Loaded { last: config.clone(), started: config };
-    loop {
-        tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            () = exit.notified() => return Ok(()),
-            _ = hangup.recv() => changed_at = modified(options.config_file.as_deref()),
-            _ = look.tick() => {
-                let now = modified(options.config_file.as_deref());
-                if now == changed_at {
-                    continue;
-                }
-                changed_at = now;
-            }
-        }
-        reload(&mut loaded, options, running, level);
-    }
-}
-
-fn modified(file: Option<&Path>) -> Option<std::time::SystemTime> {
-    std::fs::metadata(file?).ok()?.modified().ok()
-}
-
-/// Configurations that matter for a reload.
-struct Loaded {
-    /// The one that the process started with: what can't change is as it says.
-    started: Config,
-    /// The one that was read last: what can change is as it says.
-    last: Config,
-}
-
-/// Applies what can be applied, and says what can't.
-fn reload(loaded: &mut Loaded, options: &RunOptions, running: &[Running], level: &LogLevel) {
-    let Some(file) = &options.config_file else {
-        tracing::info!("nothing to reload: there is no configuration file");
-        return;
-    };
-    let new = match Config::load(file) {
-        Ok(new) => new,
-        Err(faults) => {
-            tracing::error!(error = %faults, "the configuration is not reloaded: it has faults");
-            return;
-        }
-    };
-    let applied = Config::reloadable_changes(&loaded.last, &new).applied;
-    let needs_restart = Config::reloadable_changes(&loaded.started, &new).needs_restart;
-    for run in running {
-        let Some(store) = new.store.iter().find(|store| store.name == run.id) else { continue };
-        let started = loaded.started.store.iter().find(|store| store.name == run.id);
-        let blocks = started.map_or(&[][..], |started| &started.block);
-        apply(store, run, blocks, loaded.started.data.threads as usize);
-    }
-    if options.log_filter.is_none()
-        && let Err(error) = level.set(new.log.level.as_str())
-    {
-        tracing::error!(error = %error, "log.level is not applied");
-    }
-    tracing::info!(?applied, ?needs_restart, "configuration reloaded");
-    loaded.last = new;
-}
-
-fn apply(store: &Store, run: &Running, blocks: &[DataBlock], threads: usize) {
-    run.tunables.send_replace(Arc::new(build::tunables(store, blocks, threads)));
-    // A model may have been replaced under the same name as well.
-    let judges = build::judges(store).unwrap_or_else(|error| {
-        tracing::error!(store = %store.name, error = %chain(&error), "the old model stays in use");
-        run.live.borrow().foresight.judges.clone()
-    });
-    run.live.send_replace(build::live(store, judges));
-    // Certificates are renewed under the same name: they are read again in any case.
-    match build::listener_tls(store) {
-        Ok(tls) => {
-            run.tls.send_replace(tls);
-        }
-        Err(error) => {
-            tracing::error!(store = %store.name, error = %error, "the old certificate stays in use")
-        }
-    }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What the admin listener asks.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod rights;
 mod store;
 mod writer;
 
@@ -25,7 +26,7 @@ use foretoken_token::{
 use foretoken_types::{Clock, Epoch, StoreId};
 use tokio::sync::watch;
 
-pub(crate) use self::ask::Services;
+pub(crate) use self::rights::Services;
 pub(crate) use self::store::Watched;
 use self::writer::{Row, Writer};
 
@@ -51,7 +52,6 @@ pub(crate) struct Params {
 /// The token service.
 pub(crate) struct Service {
     stores: Vec<Watched>,
-    services: Services,
     clock: Arc<dyn Clock>,
     wall: fn() -> u64,
     key_life: Duration,
@@ -64,6 +64,8 @@ pub(crate) struct Service {
 }
 
 struct State {
+    /// What the configuration gives; stands here, so that no token is given while it changes.
+    services: Services,
     keys: Keyring,
     /// One for each store, in their order.
     issuers: Vec<Issuer>,
@@ -98,7 +100,7 @@ impl Service {
             changes.push(Keep::this(KEYS, keys.to_bytes()?.to_vec()));
         }
         registry.keep(&changes)?;
-        let mut rows = Vec::new();
+        let mut ends = Vec::new();
         let mut issuers = Vec::new();
         for store in &stores {
             let lives = Lives { lease: store.lease, ..Lives::default() };
@@ -115,22 +117,28 @@ impl Service {
                             tracing::warn!(store = %store.id, row = %name, %error, "a token on disk can't be read, and has ended");
                         }
                     }
-                    rows.push((now.wall.after(lives.longest() * 2), name));
+                    ends.push((now.wall.after(lives.longest() * 2), name));
                 }
             }
             issuers.push(issuer);
         }
+        let mut state = State { services, keys, issuers };
+        // The configuration may have changed while nobody ran.
+        let rows = state.take_back(stores.iter().map(|store| &store.id), now);
+        if !rows.is_empty() {
+            registry.keep(&rows.iter().map(|row| row.keep.clone()).collect::<Vec<_>>())?;
+        }
+        ends.extend(rows.into_iter().filter_map(|row| Some((row.until?, row.keep.name))));
         let (changed, _) = watch::channel(0);
         Ok(Arc::new(Self {
             stores,
-            services,
             clock,
             wall,
             key_life,
             generation,
-            state: Mutex::new(State { keys, issuers }),
+            state: Mutex::new(state),
             changing_keys: tokio::sync::Mutex::new(()),
-            writer: Writer::start(registry, rows),
+            writer: Writer::start(registry, ends),
             changed,
         }))
     }
@@ -229,8 +237,14 @@ impl Service {
     ) -> Result<Option<Given>, TokenError> {
         let (given, row) = {
             let mut state = self.state();
-            let State { keys, issuers } = &mut *state;
+            let State { services, keys, issuers } = &mut *state;
             let Some(claims) = give(&mut issuers[store])? else { return Ok(None) };
+            // The configuration may have changed since the request was understood.
+            let missing = claims.access.without(services.may(&claims));
+            if !missing.is_empty() {
+                issuers[store].withdraw(claims.id);
+                return Err(Denied::NotPermitted { missing }.into());
+            }
             let token = match form {
                 Form::Paseto => keys.signing(form, now.wall).and_then(|key| paseto::seal(&claims, key)),
                 Form::Compact => keys
@@ -377,13 +391,7 @@ impl Tokens for Service {
                 if family.is_empty() {
                     family.push(id);
                 }
-                for id in family {
-                    let Some((saved, until)) = issuer.export_revocation(id) else { continue };
-                    let name = row_of(&self.stores[store].id, "revoked", &id.to_string());
-                    if let Ok(bytes) = serde_json::to_vec(&saved) {
-                        rows.push(Row { keep: Keep::this(name, bytes), until: Some(until) });
-                    }
-                }
+                rows.extend(rights::revocations(issuer, &self.stores[store].id, family));
             }
         }
         self.turned();

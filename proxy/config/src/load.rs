@@ -118,14 +118,15 @@ impl Config {
             if before == after {
                 continue;
             }
-            // A store or endpoint that comes or goes does so as a whole; a key of one that stays may.
+            // A store or endpoint that comes or goes does so as a whole, and takes a restart; a key of one that stays may, and
+            // a service may as a whole.
             let stays = |entry: &Entry| {
                 let has = |entries: &BTreeMap<String, Entry>| {
                     entries.values().any(|other| other.table == entry.table)
                 };
                 has(&old) && has(&new)
             };
-            let live = before.or(after).is_some_and(|entry| entry.live && stays(entry));
+            let live = before.or(after).is_some_and(|entry| entry.live && (entry.free || stays(entry)));
             if live { changes.applied.push(key.clone()) } else { changes.needs_restart.push(key.clone()) }
         }
         changes

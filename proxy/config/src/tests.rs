@@ -179,7 +179,19 @@ fn services_and_blocks_read_back_and_what_does_not_fit_is_told() {
     assert_eq!(config.service[0].grant[1].access, [Right::Read, Right::Write, Right::Queue]);
     let mut other = config.clone();
     other.service[0].grant.pop();
-    assert_eq!(Config::reloadable_changes(&config, &other).applied, [""; 0]);
+    let changes = Config::reloadable_changes(&config, &other);
+    assert!(changes.applied.contains(&"service.checkout.grant.1.access".to_owned()), "{changes:?}");
+    other.service[0].secret_file = Some("x".into());
+    other.service.push(Service { name: "report".into(), ..config.service[0].clone() });
+    let changes = Config::reloadable_changes(&config, &other);
+    assert!(changes.applied.contains(&"service.checkout.secret_file".to_owned()), "{changes:?}");
+    assert!(changes.applied.contains(&"service.report.grant.0.store".to_owned()), "services come and go");
+    assert_eq!(changes.needs_restart, [""; 0]);
+    other.store[0].risk.threshold_percent = Some(60);
+    other.store[0].endpoint.push(Endpoint { name: "q".into(), ..config.store[0].endpoint[0].clone() });
+    let changes = Config::reloadable_changes(&config, &other);
+    assert!(changes.applied.contains(&"store.a.risk.threshold_percent".to_owned()), "{changes:?}");
+    assert!(changes.needs_restart.contains(&"store.a.endpoint.q.url".to_owned()), "{changes:?}");
 
     for (from, to, part) in [
         ("uid = 1001\n", "", "can't be recognised"),
@@ -198,6 +210,22 @@ fn services_and_blocks_read_back_and_what_does_not_fit_is_told() {
         text.replacen("uid = 1001", &format!("certificate_sha256 = \"{}\"", "AB:".repeat(31) + "ab"), 1);
     let told = Config::parse(&certificate, "f").expect_err("nobody asks for certificates").to_string();
     assert!(told.contains("admin.tls"), "{told}");
+
+    let hash = "ab".repeat(32);
+    let tls = |ca: &str, hash: &str| {
+        format!(
+            "[admin]\nlisten = \"127.0.0.1:7001\"\n[admin.tls]\ncert_file = \"c\"\nkey_file = \"k\"\n{ca}\
+             operator_sha256 = [\"{hash}\"]\n{certificate}"
+        )
+    };
+    let ca = "client_ca_file = \"a\"\n";
+    assert!(Config::parse(&tls(ca, &"cd".repeat(32)), "f").is_ok());
+    for (text, part) in
+        [(tls("", &"cd".repeat(32)), "asked for no certificate"), (tls(ca, &hash), "of their own")]
+    {
+        let told = Config::parse(&text, "f").expect_err(part).to_string();
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
 }
 
 #[test]

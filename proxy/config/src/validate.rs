@@ -175,6 +175,25 @@ impl Check<'_> {
                 "set admin.listen: the Unix socket needs no TLS",
             );
         }
+        if let Some(operators) = config.admin.tls.as_ref().and_then(|tls| tls.operator_sha256.as_ref()) {
+            let own = "admin.tls.operator_sha256";
+            if !known {
+                self.broken(
+                    &[own, "admin.tls"],
+                    "can't be seen: callers are asked for no certificate",
+                    "set admin.tls.client_ca_file",
+                );
+            }
+            for (s, service) in config.service.iter().enumerate() {
+                if service.certificate_sha256.as_ref().is_some_and(|hash| operators.contains(hash)) {
+                    self.broken(
+                        &[own, &format!("service[{s}].certificate_sha256")],
+                        format!("has the certificate of service {}, too", service.name),
+                        "give operators certificates of their own: a service changes nothing",
+                    );
+                }
+            }
+        }
         let socket = config.admin_socket();
         let path = if config.admin.socket.is_some() { "admin.socket" } else { "state_dir" };
         self.socket_path(path, &socket, "set admin.socket to a shorter path");

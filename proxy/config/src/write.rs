@@ -16,6 +16,8 @@ pub(crate) struct Entry {
     pub(crate) table: String,
     /// Whether a reload applies it.
     pub(crate) live: bool,
+    /// Whether a reload also applies that its table comes or goes.
+    pub(crate) free: bool,
 }
 
 /// Collects values, as text and by their paths.
@@ -27,6 +29,7 @@ pub(crate) struct Writer {
     pub(crate) entries: BTreeMap<String, Entry>,
     head: String,
     label: String,
+    free: bool,
 }
 
 impl Writer {
@@ -40,7 +43,8 @@ impl Writer {
     pub(crate) fn default<T: Setting>(&mut self, name: &str, live: bool, value: &T) {
         let text = value.write();
         writeln!(self.text, "{name} = {text}").expect("a String takes every write");
-        self.entries.insert(join(&self.label, name), Entry { text, table: self.label.clone(), live });
+        let entry = Entry { text, table: self.label.clone(), live, free: self.free };
+        self.entries.insert(join(&self.label, name), entry);
     }
 
     pub(crate) fn required<T: Setting>(&mut self, name: &str, live: bool, value: &T) {
@@ -64,13 +68,15 @@ impl Writer {
         }
     }
 
-    pub(crate) fn tables<S: Section>(&mut self, name: &str, _: bool, sections: &[S]) {
+    pub(crate) fn tables<S: Section>(&mut self, name: &str, live: bool, sections: &[S]) {
+        let outer = std::mem::replace(&mut self.free, live);
         for (number, section) in sections.iter().enumerate() {
             let own = Self::of(section).entries.remove("name").map(|entry| entry.text);
             let own = own.map_or_else(|| number.to_string(), |name| name.trim_matches('"').to_owned());
             let label = join(&join(&self.label, name), &own);
             self.inside(name, label, ("[[", "]]"), section);
         }
+        self.free = outer;
     }
 
     pub(crate) fn optional_tables<S: Section>(&mut self, name: &str, live: bool, sections: &[S]) {

@@ -7,7 +7,7 @@ mod ledger;
 mod report;
 mod saved;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foretoken_types::{BootInstant, EndpointId, Epoch, StoreId};
@@ -18,7 +18,7 @@ pub use report::Status;
 pub use saved::Saved;
 
 use crate::{
-    Access, Block, Caller, Claims, Form, Lives, Now, Revocations, Situation, Tier, TokenId, UnixMillis,
+    Access, Block, Caller, Claims, Form, Lives, Now, Revocations, SKEW, Situation, Tier, TokenId, UnixMillis,
     random,
 };
 use ledger::{Entry, Ledger, Origin};
@@ -182,6 +182,25 @@ impl Issuer {
         let Some(lineage) = self.ledger.get(id).map(|entry| entry.origin.lineage) else { return Vec::new() };
         let family = self.ledger.iter().filter(|entry| entry.origin.lineage == lineage);
         family.map(|entry| (entry.claims.id, entry.claims.expires_at)).collect()
+    }
+
+    /// Takes back every token that gives more than `may` says, with its lineage, and returns their ids: what the
+    /// configuration takes away is gone at once, and not when the last token of it ends.
+    pub fn revoke_beyond(&mut self, may: impl Fn(&Claims) -> Access, now: Now) -> Vec<TokenId> {
+        let lives = |entry: &&Entry| now.wall < entry.claims.expires_at.after(SKEW);
+        let beyond = |entry: &&Entry| !may(&entry.claims).contains(entry.claims.access);
+        let lineages: HashSet<_> =
+            self.ledger.iter().filter(lives).filter(beyond).map(|entry| entry.origin.lineage).collect();
+        let mut revoked = Vec::new();
+        for entry in self.ledger.iter().filter(lives).filter(|entry| lineages.contains(&entry.origin.lineage))
+        {
+            // By its id: that all tokens are refused for a moment (see `Revocations`) does not outlast that moment.
+            if self.revoked.until(entry.claims.id).is_none() {
+                self.revoked.add(entry.claims.id, entry.claims.expires_at, now.wall);
+                revoked.push(entry.claims.id);
+            }
+        }
+        revoked
     }
 
     /// Forgets a token that was given and never handed out, because it could not be written down.

@@ -37,6 +37,12 @@ impl Revocations {
         now < self.all_until || self.until.contains_key(&id)
     }
 
+    /// Until when it has to be remembered that the token `id` was taken back, if it was by its id.
+    #[must_use]
+    pub fn until(&self, id: TokenId) -> Option<UnixMillis> {
+        self.until.get(&id).copied()
+    }
+
     /// Forgets those that have expired everywhere.
     pub fn sweep(&mut self, now: UnixMillis) {
         self.until.retain(|_, until| now < *until);

@@ -218,7 +218,7 @@ async fn open_with(admin_open: bool, tls: Option<ServerTls>) -> House {
     let handle = recorder.handle();
     metrics_recorded(recorder);
     let (stop, stopped) = oneshot::channel();
-    let params = Params { secret: Some(secret), open: admin_open, services: Vec::new() };
+    let params = Params { secret: Some(secret), open: admin_open, ..Params::default() };
     let served = tokio::spawn(serve(
         listeners,
         params,

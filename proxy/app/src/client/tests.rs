@@ -68,8 +68,7 @@ async fn open(dir: &Path) -> (Client, Client, PathBuf) {
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = tcp.local_addr().unwrap().port();
     let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp), tls: None };
-    let params =
-        Params { secret: Some(Secret::load_or_create(&secret).unwrap()), open: false, services: Vec::new() };
+    let params = Params { secret: Some(Secret::load_or_create(&secret).unwrap()), ..Params::default() };
     let handle = PrometheusBuilder::new().build_recorder().handle();
     tokio::spawn(serve(listeners, params, Arc::new(Fake), None, handle, std::future::pending()));
     (Client::unix(socket), Client::tcp("127.0.0.1", port), secret)

@@ -2,13 +2,9 @@
 
 use foretoken_admin::model::TokenRequest;
 use foretoken_admin::{Asker, TokenError};
-use foretoken_token::{Access, Block, Caller, Denied, Fingerprint, Grant, Request, ServiceId};
+use foretoken_token::{Access, Block, Caller, Denied, Fingerprint, Request};
 
 use super::{Service, form};
-
-/// The services of the configuration and what each may have; empty: any service may have everything.
-#[derive(Debug, Default)]
-pub(crate) struct Services(pub(crate) Vec<(String, Vec<Grant>)>);
 
 /// What applications do, when they don't say what they want to do.
 const USUAL: [Access; 3] = [Access::READ, Access::WRITE, Access::QUEUE];
@@ -87,16 +83,10 @@ impl Service {
             }
             Asker::Service { .. } | Asker::Operator => {}
         }
-        let grants = if self.services.0.is_empty() {
-            let whole = |id| Grant { store: id, block: Block::ALL, access: Access::ALL };
-            self.stores.iter().map(|store| whole(store.id.clone())).collect()
-        } else {
-            let known = self.services.0.iter().find(|(name, _)| name == service);
-            let unknown =
-                || TokenError::OtherService(format!("there is no service {service:?} in the configuration"));
-            known.ok_or_else(unknown)?.1.clone()
-        };
-        Ok(Caller { service: ServiceId::new(service), grants, holder })
+        let stores = self.stores.iter().map(|store| store.id.clone());
+        self.state().services.caller(service, holder, stores).ok_or_else(|| {
+            TokenError::OtherService(format!("there is no service {service:?} in the configuration"))
+        })
     }
 
     pub(super) fn store_named(&self, name: &str) -> Result<usize, TokenError> {

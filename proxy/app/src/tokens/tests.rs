@@ -2,7 +2,7 @@
 
 use foretoken_admin::model::{AuthorityRole, StoreStatus};
 use foretoken_registry::Disk;
-use foretoken_token::Block;
+use foretoken_token::{Access, Block, Grant};
 use foretoken_types::{ManualClock, Posture, StoreState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -147,6 +147,31 @@ async fn a_new_primary_gives_t2_until_it_has_shown_itself_in_its_own_epoch() {
     stage.status.send_modify(|status| Arc::make_mut(status).epoch = Epoch(8));
     let t3 = stage.service.refresh(&Asker::Operator, &t2.token_id, RefreshRequest::default()).await.unwrap();
     assert_eq!((t3.tier.as_str(), t3.access.len()), ("valid", 3));
+    stage.end().await;
+}
+
+/// Between the two the configuration was read again.
+#[tokio::test]
+async fn a_request_that_was_understood_before_its_right_was_taken_away_gets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = stage(Arc::new(Disk::open(dir.path()).unwrap())).await;
+    let service = &stage.service;
+    let before = stage.ask().await.unwrap();
+    let request = serde_json::from_str(r#"{"serviceId":"checkout","dataBlockId":"orders"}"#).unwrap();
+    let asked = service.understand(&Asker::Operator, request).unwrap();
+    let block = asked.request.block.clone();
+    let grant = Grant { store: STORE.into(), block, access: Access::READ };
+    assert_eq!(service.permit(Services(vec![("checkout".to_owned(), vec![grant])])).await.unwrap(), 1);
+    assert!(service.status(&Asker::Operator, &before.token_id).unwrap().revoked);
+    let (view, now) = (service.view(0), service.now());
+    let given = service.hand_out(0, Form::Paseto, now, |issuer| {
+        issuer.issue(&asked.caller, &asked.request, &view, now).map(Some)
+    });
+    assert_eq!(denied(&given.await.err().unwrap()), "not_permitted");
+    let list = service.list(&Asker::Operator, &TokenFilter::default()).unwrap();
+    assert_eq!(list.len(), 1, "{list:?}");
+    assert_eq!(stage.ask().await.unwrap().access, ["read"], "asked again it is what there is to be had");
+    assert_eq!(service.permit(Services(vec![])).await.unwrap(), 0, "more is allowed, and nothing taken back");
     stage.end().await;
 }
 

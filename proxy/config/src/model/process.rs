@@ -7,7 +7,7 @@ use foretoken_types::{Address, Region};
 
 use super::{Service, Store, Token};
 use crate::section::section;
-use crate::value::choice;
+use crate::value::{CertificateHash, choice};
 
 section! {
     /// Configuration of one Foretoken sidecar.
@@ -35,7 +35,7 @@ section! {
         /// An application that may ask for tokens, how it is recognised and what it may have. Without this table, whoever may
         /// change things here (the socket's owner, the bearer secret) asks for any service, and may have all of every store.
         /// With it, such an operator acts for these services only, and each of them gets what stands here.
-        fixed service: Vec<Service> = optional_tables;
+        live service: Vec<Service> = optional_tables;
         /// One store: its listeners and its servers.
         fixed store: Vec<Store> = tables;
     }
@@ -98,10 +98,15 @@ section! {
         fixed cert_file: PathBuf = required("admin.pem");
         /// PEM file of its private key, not encrypted. Nobody but its owner and group may read it.
         fixed key_file: PathBuf = required("admin.key");
-        /// PEM file of CAs. A caller who shows a certificate of one of them may read and change things without the bearer
-        /// secret, and its tokens are bound to that certificate. Who shows none needs the secret as before.
+        /// PEM file of CAs. A caller who shows a certificate of one of them may read without the bearer secret; what else it
+        /// may do, operator_sha256 and [[service]] say. Who shows none needs the secret as before.
         /// When it is unset, no certificate is asked for.
         fixed client_ca_file: Option<PathBuf> = optional("callers-ca.pem");
+        /// SHA-256 of the certificates that may change things without the bearer secret, as `openssl x509 -noout -fingerprint
+        /// -sha256` prints them.
+        /// When it is unset: every certificate of client_ca_file may, until there is a [[service]]; then none may.
+        live operator_sha256: Option<Vec<CertificateHash>> =
+            optional(["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]);
     }
 }
 

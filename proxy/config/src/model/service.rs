@@ -25,19 +25,19 @@ section! {
     /// With it, such an operator acts for these services only, and each of them gets what stands here.
     Service {
         /// Its name, the serviceId of the API: 1 to 63 of a-z, 0-9 and -.
-        fixed name: StoreId = required("checkout");
+        live name: StoreId = required("checkout");
         /// File of the secret that it sends as `Authorization: Bearer ...`: one line of 32 or more printable characters,
         /// mode 0600.
-        fixed secret_file: Option<PathBuf> = optional("checkout.secret");
+        live secret_file: Option<PathBuf> = optional("checkout.secret");
         /// SHA-256 of the certificate that it shows on admin.listen, as `openssl x509 -noout -fingerprint -sha256` prints
         /// it. Needs admin.tls with a client_ca_file. Its tokens are bound to that certificate.
-        fixed certificate_sha256: Option<CertificateHash> =
+        live certificate_sha256: Option<CertificateHash> =
             optional("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08");
         /// The user that it runs as, recognised at the Unix socket, which is then open to all users of this machine
         /// (mode 0666): who is neither the operator nor a service is turned away there.
-        fixed uid: Option<u32> = optional(1001);
+        live uid: Option<u32> = optional(1001);
         /// What it may have. At least one.
-        fixed grant: Vec<ServiceGrant> = tables;
+        live grant: Vec<ServiceGrant> = tables;
     }
 }
 
@@ -45,12 +45,12 @@ section! {
     /// A part of a store, and what the service may do with it.
     ServiceGrant {
         /// Which store.
-        fixed store: StoreId = required("cache");
+        live store: StoreId = required("cache");
         /// Which block of it; "*" is all of it. Default "*": a store of one application needs no blocks.
-        fixed block: BlockId = default("*");
+        live block: BlockId = default("*");
         /// What it may do: "read", "write", "admin" (commands that govern the store), "queue" (let writes wait while there
         /// is no primary). Default: what an application does.
-        fixed access: Vec<Right> = default(["read", "write", "queue"]);
+        live access: Vec<Right> = default(["read", "write", "queue"]);
     }
 }
 

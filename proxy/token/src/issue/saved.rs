@@ -50,7 +50,7 @@ impl Issuer {
     /// One revocation of it alone, and until when it has to be kept. `None`: there is none of that token.
     #[must_use]
     pub fn export_revocation(&self, id: TokenId) -> Option<(Saved, UnixMillis)> {
-        let (_, until) = self.revoked.iter().find(|(revoked, _)| *revoked == id)?;
+        let until = self.revoked.until(id)?;
         Some((Saved { format: FORMAT, tokens: Vec::new(), revoked: vec![(id, until)] }, until))
     }
 

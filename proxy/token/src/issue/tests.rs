@@ -392,6 +392,34 @@ fn a_revoked_token_is_refused_with_all_that_came_of_it_and_comes_back_no_more() 
 }
 
 #[test]
+fn what_the_configuration_takes_away_ends_the_tokens_that_give_it_and_no_others() {
+    let mut issuer = Issuer::default();
+    let healthy = view(StoreState::Healthy);
+    let writes = issue(&mut issuer, StoreState::Healthy, 0).id;
+    let next = refresh(&mut issuer, writes, &healthy, 100).expect("it lives").id;
+    let less = Request { access: Access::READ, ..request() };
+    let reads = issuer.issue(&caller(), &less, &healthy, after(100)).expect("a token").id;
+    assert_eq!(issuer.revoke_beyond(|_| Access::ALL, after(200)), []);
+    let mut revoked = issuer.revoke_beyond(|_| Access::READ, after(200));
+    revoked.sort();
+    let mut expected = [writes, next];
+    expected.sort();
+    assert_eq!(revoked, expected, "the whole lineage");
+    for id in expected {
+        assert_eq!(reason(&issuer, id, 7, 200), Some(Refusal::Revoked));
+        assert!(issuer.export_revocation(id).is_some(), "a restart has to know it");
+    }
+    assert_eq!(reason(&issuer, reads, 7, 200), None);
+    assert_eq!(issuer.revoke_beyond(|_| Access::READ, after(300)), [], "once");
+    assert_eq!(issuer.revoke_beyond(|_| Access::NONE, after(300)), [reads], "a service that is gone");
+    // What has ended everywhere needs no revocation; in the skew it does.
+    let short = issue(&mut issuer, StoreState::Healthy, 300).id;
+    assert_eq!(issuer.revoke_beyond(|_| Access::NONE, after(2300 + 499)), [short]);
+    issue(&mut issuer, StoreState::Healthy, 300);
+    assert_eq!(issuer.revoke_beyond(|_| Access::NONE, after(2300 + 500)), []);
+}
+
+#[test]
 fn a_status_tells_what_the_token_is_and_why_it_is_not_good() {
     let mut issuer = Issuer::default();
     let token = issue(&mut issuer, StoreState::Holding, 0);
