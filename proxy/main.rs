@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use foretoken_app::client::model::{SwitchoverOutcome, SwitchoverRequest};
-use foretoken_app::client::{Address, Client, ClientError};
+use foretoken_app::client::{Address, Client, ClientError, ClientTls, Identity};
 use foretoken_app::telemetry::{Build, LogFormat};
 use foretoken_app::{GateOptions, RunOptions, check, show};
 use foretoken_config::{Config, Quick};
@@ -159,9 +159,19 @@ struct Where {
     /// The configuration file that the sidecar runs with: it is asked over its Unix socket.
     #[arg(long, value_name = "FILE", required_unless_present = "admin", conflicts_with = "admin")]
     config: Option<PathBuf>,
-    /// The admin address of the sidecar: host:port, unix:/path or the path of its socket.
+    /// The admin address of the sidecar: host:port, https://host:port where it has admin.tls, unix:/path or the path of
+    /// its socket.
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
+    /// For https://: PEM file of the CAs that may have signed the sidecar's certificate; the system's when not given.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    ca_file: Option<PathBuf>,
+    /// For https://: PEM file of a certificate to show; an operator's may change things without the secret.
+    #[arg(long, value_name = "FILE", requires = "key_file", conflicts_with = "config")]
+    cert_file: Option<PathBuf>,
+    /// The private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
     /// The file with the bearer secret (admin.secret in the state directory), for changes over host:port.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -341,18 +351,33 @@ fn demo(args: &Demo) -> Result<Exit, Exit> {
 
 /// The sidecar that the arguments mean.
 fn client(sidecar: &Where) -> Result<Client, Exit> {
-    let client = match (&sidecar.config, &sidecar.admin) {
-        (Some(file), _) => Client::unix(load(file)?.admin_socket()),
-        (None, Some(admin)) if admin.starts_with('/') => Client::unix(admin),
-        (None, Some(admin)) => {
-            Client::at(admin.parse::<Address>().map_err(|error| fail(Exit::Usage, &error))?)
-        }
-        (None, None) => return Err(say(Exit::Usage, "give --config or --admin")),
+    let https = sidecar.admin.as_deref().and_then(|admin| admin.strip_prefix("https://"));
+    if https.is_none() && (sidecar.ca_file.is_some() || sidecar.cert_file.is_some()) {
+        let why = "--ca-file and --cert-file are for TLS: write --admin https://host:port";
+        return Err(say(Exit::Usage, why));
+    }
+    let client = match (&sidecar.config, sidecar.admin.as_deref(), https) {
+        (Some(file), ..) => Client::unix(load(file)?.admin_socket()),
+        (None, _, Some(address)) => Client::at(address_of(address)?).with_tls(tls(sidecar)?),
+        (None, Some(admin), None) if admin.starts_with('/') => Client::unix(admin),
+        (None, Some(admin), None) => Client::at(address_of(admin.strip_prefix("http://").unwrap_or(admin))?),
+        (None, None, None) => return Err(say(Exit::Usage, "give --config or --admin")),
     };
     match &sidecar.secret_file {
         Some(file) => client.with_secret_file(file).map_err(|error| fail(Exit::Usage, &error)),
         None => Ok(client),
     }
+}
+
+fn address_of(text: &str) -> Result<Address, Exit> {
+    text.trim_end_matches('/').parse().map_err(|error| fail(Exit::Usage, &error))
+}
+
+/// TLS towards the sidecar, by the arguments.
+fn tls(sidecar: &Where) -> Result<ClientTls, Exit> {
+    let files = sidecar.cert_file.as_deref().zip(sidecar.key_file.as_deref());
+    let identity = files.map(|(cert_file, key_file)| Identity { cert_file, key_file });
+    ClientTls::load(sidecar.ca_file.as_deref(), identity, None).map_err(|error| fail(Exit::Usage, &error))
 }
 
 fn load(file: &Path) -> Result<Config, Exit> {
@@ -374,9 +399,11 @@ fn unanswered(error: ClientError) -> Exit {
     };
     let exit = fail(exit, &error);
     match &error {
-        ClientError::Problem(problem) if problem.status == 401 => {
-            say(exit, "give --secret-file, or ask over the Unix socket (--config, or --admin unix:/path)")
-        }
+        ClientError::Problem(problem) if problem.status == 401 => say(
+            exit,
+            "give --secret-file, or --cert-file of an operator over https://, or ask over the Unix socket (--config, \
+             or --admin unix:/path)",
+        ),
         _ => exit,
     }
 }
@@ -448,6 +475,9 @@ mod tests {
         assert!(!parses("foretoken status"));
         assert!(parses("foretoken status --admin /run/ft.sock --json"));
         assert!(!parses("foretoken status --admin h:1 --config f"));
+        assert!(parses("foretoken status --admin https://h:1 --ca-file f --cert-file f --key-file f"));
+        assert!(!parses("foretoken status --admin https://h:1 --cert-file f"));
+        assert!(!parses("foretoken status --config f --ca-file f"));
         assert!(!parses("foretoken status --admin h:1 --json --ready"));
         assert!(parses("foretoken switchover cart --to b --dry-run --config f"));
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub use foretoken_admin::model;
 use foretoken_admin::model::{Problem, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
 use foretoken_admin::{Secret, SecretError};
+pub use foretoken_transport::{ClientTls, Identity};
+use foretoken_transport::{Connector, Error as TransportError, Stream};
 pub use foretoken_types::{Address, EndpointId, StoreId};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
@@ -14,8 +16,6 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 
 /// How long a question may take; the answers are in the sidecar's memory.
 const READ_MAX: Duration = Duration::from_secs(5);
@@ -42,6 +42,14 @@ pub enum ClientError {
     NoAccess {
         /// Where.
         address: Address,
+    },
+    /// Somebody listens, and no TLS came about.
+    #[error("no TLS with {address}: {source}")]
+    Tls {
+        /// Where.
+        address: Address,
+        /// Why.
+        source: Box<TransportError>,
     },
     /// Somebody listens and says nothing.
     #[error("the sidecar on {address} did not answer within {after:?}")]
@@ -78,9 +86,11 @@ impl ClientError {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::NoAnswer { .. } | Self::NoAccess { .. } | Self::Timeout { .. } | Self::Strange { .. } => {
-                true
-            }
+            Self::NoAnswer { .. }
+            | Self::NoAccess { .. }
+            | Self::Tls { .. }
+            | Self::Timeout { .. }
+            | Self::Strange { .. } => true,
             Self::Problem(_) => false,
         }
     }
@@ -90,6 +100,7 @@ impl ClientError {
 #[derive(Clone, Debug)]
 pub struct Client {
     address: Address,
+    tls: Option<ClientTls>,
     bearer: Option<Secret>,
 }
 
@@ -109,7 +120,13 @@ impl Client {
     /// The sidecar at `address`.
     #[must_use]
     pub fn at(address: Address) -> Self {
-        Self { address, bearer: None }
+        Self { address, tls: None, bearer: None }
+    }
+
+    /// Speaks TLS from now on, as a listener with `admin.tls` does; a certificate in `tls` is a credential there.
+    #[must_use]
+    pub fn with_tls(self, tls: ClientTls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Presents the bearer secret of the file at `path` from now on; changing things over TCP needs it.
@@ -209,7 +226,11 @@ impl Client {
     }
 
     fn strange(&self, error: impl ToString) -> ClientError {
-        ClientError::Strange { address: self.address.clone(), detail: error.to_string() }
+        let mut detail = error.to_string();
+        if self.tls.is_none() && matches!(self.address, Address::Tcp { .. }) {
+            detail.push_str(". Does it speak TLS (admin.tls)? Then write https:// before the address");
+        }
+        ClientError::Strange { address: self.address.clone(), detail }
     }
 
     fn read<T: DeserializeOwned>(&self, status: StatusCode, body: &[u8]) -> Result<T, ClientError> {
@@ -234,7 +255,7 @@ impl Client {
         body: Vec<u8>,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        match tokio::time::timeout(limit, self.exchange(method, path, body)).await {
+        match tokio::time::timeout(limit, self.exchange(method, path, body, limit)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Timeout { address: self.address.clone(), after: limit }),
         }
@@ -245,6 +266,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Vec<u8>,
+        limit: Duration,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.host());
         if !body.is_empty() {
@@ -254,30 +276,29 @@ impl Client {
             request = request.header(header::AUTHORIZATION, secret.authorization().as_str());
         }
         let request = request.body(Full::new(Bytes::from(body))).map_err(|error| self.strange(error))?;
-        let unreachable = |source: io::Error| match source.kind() {
-            io::ErrorKind::PermissionDenied => ClientError::NoAccess { address: self.address.clone() },
-            _ => ClientError::NoAnswer { address: self.address.clone(), source },
-        };
-        match &self.address {
-            Address::Unix(path) => {
-                self.converse(UnixStream::connect(path).await.map_err(unreachable)?, request).await
+        let connector = Connector { tls: self.tls.clone(), ..Connector::plain(self.address.clone(), limit) };
+        let stream = connector.connect().await.map_err(|error| self.unreachable(error))?;
+        self.converse(stream, request).await
+    }
+
+    fn unreachable(&self, error: TransportError) -> ClientError {
+        let address = self.address.clone();
+        match error {
+            TransportError::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ClientError::NoAccess { address }
             }
-            Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((&**host, *port)).await.map_err(unreachable)?;
-                self.converse(stream, request).await
-            }
+            TransportError::Connect { source, .. } => ClientError::NoAnswer { address, source },
+            TransportError::Timeout { limit, .. } => ClientError::Timeout { address, after: limit },
+            error => ClientError::Tls { address, source: Box::new(error) },
         }
     }
 
     /// Sends the request and reads the answer, driving the connection at the same time.
-    async fn converse<S>(
+    async fn converse(
         &self,
-        stream: S,
+        stream: Stream,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), ClientError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.strange(error))?;
         let answer = async {
