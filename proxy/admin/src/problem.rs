@@ -125,11 +125,24 @@ impl Kind {
             kind: kind.into(),
             title: title.into(),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: withhold(&detail.into()),
             report: None,
             moved: None,
         }
     }
+}
+
+/// The longest word of a request that an answer repeats: as long as any name, and shorter than any token.
+const WORD_MAX: usize = 128;
+
+/// The same words, but for those that are too long to be of ours: somebody may have put a token into the wrong place, and
+/// answers are written to logs. What a log line of ours repeats of a request goes through this as well.
+pub(crate) fn withhold(detail: &str) -> String {
+    let shown = |word: &str| {
+        let end = word.char_indices().nth(16).map_or(word.len(), |(end, _)| end);
+        if word.len() > WORD_MAX { format!("{}…", &word[..end]) } else { word.to_owned() }
+    };
+    detail.split(' ').map(shown).collect::<Vec<_>>().join(" ")
 }
 
 impl From<TokenError> for Problem {
@@ -199,5 +212,20 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_a_name_is_not_repeated() {
+        let (name, token) = ("x".repeat(WORD_MAX), format!("v4.public.{}", "é".repeat(200)));
+        let words = format!("there is no {name}, and no\"{token}\"");
+        let shown = Kind::BadRequest.because(words).detail;
+        assert_eq!(shown, format!("there is no {}… and no\"v4.public.ééé…", "x".repeat(16)));
+        let words = format!("there is no {name} here");
+        assert_eq!(Kind::BadRequest.because(words.clone()).detail, words);
     }
 }

@@ -25,7 +25,7 @@ use crate::model::{
     EpochMoved, GateNews, Heartbeat, Key, Problem, Readiness, Revoked, StoreEvent, StoreStatus,
     SwitchoverReport, SwitchoverRequest,
 };
-use crate::problem::{Kind, sort};
+use crate::problem::{Kind, sort, withhold};
 use crate::stores::Stores;
 use crate::tokens::Tokens;
 
@@ -218,7 +218,8 @@ async fn switchover(
 ) -> Result<Json<SwitchoverReport>, Problem> {
     let store = name(store)?;
     let request: SwitchoverRequest = read_or_default(body)?;
-    tracing::info!(%store, to = ?request.to, dry_run = request.dry_run, "switchover asked for");
+    let to = request.to.as_ref().map(|to| withhold(to.as_str()));
+    tracing::info!(store = withhold(store.as_str()), ?to, dry_run = request.dry_run, "switchover asked for");
     let report = server.stores.switchover(&store, request).await?;
     sort(report).map(Json)
 }
