@@ -140,7 +140,7 @@ pub(crate) struct House {
     pub(crate) sidecar: Sidecar,
     pub(crate) gates: Vec<Gate>,
     pub(crate) servers: Vec<Server>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl House {
@@ -159,7 +159,7 @@ impl House {
         }
         setup.of_endpoint = gated(&servers, "");
         let sidecar = Sidecar::start(program(), &setup).expect("starts");
-        let mut house = Self { sidecar, gates, servers, _dir: dir };
+        let mut house = Self { sidecar, gates, servers, dir };
         house.whole().await;
         house
     }
@@ -172,6 +172,11 @@ impl House {
     pub(crate) async fn wait(&mut self, what: &str, is: impl Fn(&StoreStatus) -> bool) -> StoreStatus {
         let result = self.sidecar.wait(what, LONG, is).await;
         result.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()))
+    }
+
+    /// The API's socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("state/admin.sock")
     }
 
     /// What everybody has logged.

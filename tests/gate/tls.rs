@@ -12,26 +12,9 @@ use foretoken_transport::{ClientTls, Connector, Identity};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::certificates::certificates;
 use crate::support::{Gate, LONG, gated, program};
 use crate::tokens::{Stage, frame};
-
-/// A CA in `dir` (`ca.pem`), and a certificate with its key for each of `names`.
-fn certificates(dir: &Path, names: &[&str]) {
-    let ca_key = rcgen::KeyPair::generate().expect("a key");
-    let mut ca = rcgen::CertificateParams::new([]).expect("no names");
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_certificate = ca.self_signed(&ca_key).expect("signs itself");
-    let issuer = rcgen::Issuer::new(ca, ca_key);
-    let write =
-        |name: String, text: String| std::fs::write(dir.join(name), text).expect("a directory of ours");
-    write("ca.pem".to_owned(), ca_certificate.pem());
-    for name in names {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("names");
-        write(format!("{name}.pem"), params.signed_by(&key, &issuer).expect("signs").pem());
-        write(format!("{name}.key"), key.serialize_pem());
-    }
-}
 
 /// `cert_file`, `key_file` and a file of CAs under the name `ca`.
 fn table(dir: &Path, name: &str, ca: &str) -> String {

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use foretoken_app::client::model::StoreStatus;
 use foretoken_demo::servers::Server;
-use foretoken_demo::sidecar::{Setup, Sidecar};
+use foretoken_demo::sidecar::{STORE, Setup, Sidecar};
+use foretoken_token::{
+    Access, Fingerprint, Presented, PublicKeys, PublishedKey, Refusal, Revocations, ServiceId, Target,
+    UnixMillis, Use, Verifier,
+};
+use foretoken_types::Epoch;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,7 +25,7 @@ pub(crate) struct House {
     pub(crate) dir: TempDir,
 }
 
-/// What curl brought.
+/// What was answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -31,6 +36,10 @@ pub(crate) struct Answer {
 pub(crate) const LONG_LEASE: &str = "\n[store.lease]\nttl = \"20s\"\n";
 
 impl Answer {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.json["epoch"].as_u64().expect("an epoch")
+    }
+
     pub(crate) fn text(&self, key: &str) -> String {
         self.json[key].as_str().unwrap_or_else(|| panic!("no {key} in {self:?}")).to_owned()
     }
@@ -39,6 +48,64 @@ impl Answer {
     pub(crate) fn problem(&self) -> String {
         assert_eq!(self.json["status"], self.status, "{self:?}");
         self.text("type").trim_start_matches("urn:foretoken:").to_owned()
+    }
+}
+
+/// A token that somebody shows to somebody who verifies it with the published keys.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) store: &'a str,
+    pub(crate) epoch: u64,
+    pub(crate) service: &'a str,
+    pub(crate) holder: Option<Fingerprint>,
+    pub(crate) key: &'a [u8],
+    pub(crate) access: Access,
+    pub(crate) at: UnixMillis,
+}
+
+impl<'a> Shown<'a> {
+    /// By `checkout`, to read, here and now.
+    pub(crate) fn new(token: &'a str, epoch: u64) -> Self {
+        let (key, access, at) = (&b"cart:17"[..], Access::READ, now());
+        Self { token, store: STORE, epoch, service: "checkout", holder: None, key, access, at }
+    }
+
+    /// What is thought of it.
+    pub(crate) fn verify(self, house: &House) -> Result<(), Refusal> {
+        let set = house.get("/v1/keys").json;
+        let published: Vec<PublishedKey> = serde_json::from_value(set["keys"].clone()).expect("keys");
+        let keys = PublicKeys::from_published(&published).expect("good keys");
+        let mut revoked = Revocations::default();
+        for one in set["revoked"].as_array().expect("a list") {
+            let id = one["tokenId"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+            revoked.add(id, UnixMillis(one["until"].as_u64().expect("a time")), self.at);
+        }
+        let service = ServiceId::from(self.service);
+        let wanted = Use {
+            service: &service,
+            holder: self.holder,
+            target: Target::Key(self.key),
+            access: self.access,
+        };
+        let mut verifier = Verifier::new(self.store.into(), Epoch(self.epoch));
+        verifier.verify(Presented::Paseto(self.token), &wanted, &keys, &revoked, self.at).map(drop)
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> UnixMillis {
+    let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    UnixMillis(u64::try_from(since.as_millis()).expect("in this era"))
+}
+
+/// Polls until `is` says so; there is no event to wait for.
+pub(crate) async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + LONG;
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    while !is().await {
+        look.tick().await;
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
     }
 }
 
@@ -61,7 +128,10 @@ pub(crate) fn curl(socket: &Path, arguments: &[&str]) -> Answer {
 
 impl House {
     pub(crate) async fn open(change: impl FnOnce(&mut Setup, &Path)) -> Self {
-        let dir = TempDir::new().expect("a directory");
+        Self::open_in(TempDir::new().expect("a directory"), change).await
+    }
+
+    pub(crate) async fn open_in(dir: TempDir, change: impl FnOnce(&mut Setup, &Path)) -> Self {
         let servers =
             ["a", "b"].map(|name| Server::start(dir.path(), name, "here").expect("redis-server starts"));
         let servers = Vec::from(servers);
@@ -84,6 +154,13 @@ impl House {
 
     pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         curl(&self.socket(), &[path, "-d", body])
+    }
+
+    /// The same as [`House::post`], without a process of its own: for what is over in a moment.
+    pub(crate) fn ask(&self, path: &str, body: &str) -> Answer {
+        let (status, body) = crate::http::ask(&self.socket(), "POST", path, &[], body);
+        let json = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
+        Answer { status, json }
     }
 
     pub(crate) fn delete(&self, path: &str) -> Answer {

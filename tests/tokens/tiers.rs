@@ -3,21 +3,13 @@
 use foretoken_app::client::StoreId;
 use foretoken_app::client::model::{SwitchoverOutcome, SwitchoverRequest};
 use foretoken_demo::sidecar::STORE;
-use foretoken_token::{
-    Access, Fingerprint, Presented, PublicKeys, PublishedKey, Refusal, Revocations, ServiceId, Target,
-    UnixMillis, Use, Verifier, paseto,
-};
-use foretoken_types::{Epoch, StoreState};
+use foretoken_token::{Access, Fingerprint, Refusal, paseto};
+use foretoken_types::StoreState;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, House, LONG_LEASE};
+use crate::support::{Answer, House, LONG_LEASE, Shown};
 
 const ASK: &str = r#"{"serviceId":"checkout","dataBlockId":"*"}"#;
-
-fn now() -> UnixMillis {
-    let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
-    UnixMillis(u64::try_from(since.as_millis()).expect("in this era"))
-}
 
 /// What anybody with the public keys thinks of a token.
 fn verify(
@@ -28,22 +20,7 @@ fn verify(
     holder: Option<Fingerprint>,
     access: Access,
 ) -> Result<(), Refusal> {
-    let set = house.get("/v1/keys").json;
-    let published: Vec<PublishedKey> = serde_json::from_value(set["keys"].clone()).expect("keys");
-    let keys = PublicKeys::from_published(&published).expect("good keys");
-    let mut revoked = Revocations::default();
-    for one in set["revoked"].as_array().expect("a list") {
-        let id = one["tokenId"].as_str().and_then(|id| id.parse().ok()).expect("an id");
-        revoked.add(id, UnixMillis(one["until"].as_u64().expect("a time")), now());
-    }
-    let service = ServiceId::from(service);
-    let wanted = Use { service: &service, holder, target: Target::Key(b"order:17"), access };
-    let mut verifier = Verifier::new(foretoken_types::StoreId::from(STORE), Epoch(epoch));
-    verifier.verify(Presented::Paseto(token), &wanted, &keys, &revoked, now()).map(drop)
-}
-
-fn epoch(answer: &Answer) -> u64 {
-    answer.json["epoch"].as_u64().expect("an epoch")
+    Shown { service, holder, access, ..Shown::new(token, epoch) }.verify(house)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +56,7 @@ async fn a_healthy_store_gives_t3_and_nothing_in_advance() {
     assert_eq!(house.get("/v1/tokens?serviceId=nobody").json, json!([]));
 
     // Good for whoever verifies it with the public keys, for that and nothing else.
-    let (token, epoch) = (next.text("token"), epoch(&next));
+    let (token, epoch) = (next.text("token"), next.epoch());
     let all = Access::READ | Access::WRITE;
     assert_eq!(verify(&house, &token, epoch, "checkout", None, all), Ok(()));
     let refused = |token: &str, epoch, service: &str, access| {
@@ -107,7 +84,7 @@ async fn a_token_is_bound_to_the_holder_that_was_named() {
     let holder = Fingerprint::of(b"a certificate");
     let ask = format!(r#"{{"serviceId":"checkout","holder":"{holder}"}}"#);
     let bound = house.post("/v1/tokens", &ask);
-    let (token, epoch) = (bound.text("token"), epoch(&bound));
+    let (token, epoch) = (bound.text("token"), bound.epoch());
     assert_eq!(verify(&house, &token, epoch, "checkout", Some(holder), Access::READ), Ok(()));
     for other in [None, Some(Fingerprint::of(b"another"))] {
         assert_eq!(verify(&house, &token, epoch, "checkout", other, Access::READ), Err(Refusal::OtherHolder));
@@ -144,9 +121,9 @@ async fn a_switchover_moves_tokens_to_the_new_epoch_and_endpoint() {
     );
     assert_eq!(old.json["currentEpoch"], report.epoch.0);
     let now = house.post("/v1/tokens", ASK);
-    assert_eq!((epoch(&now), &now.json["endpoint"]["name"]), (report.epoch.0, &json!("b")));
+    assert_eq!((now.epoch(), &now.json["endpoint"]["name"]), (report.epoch.0, &json!("b")));
     assert_eq!(now.text("tier"), "valid");
-    let refused = verify(&house, &before.text("token"), epoch(&now), "checkout", None, Access::WRITE);
+    let refused = verify(&house, &before.text("token"), now.epoch(), "checkout", None, Access::WRITE);
     assert!(matches!(refused, Err(Refusal::OldEpoch { .. })), "{refused:?}");
 }
 

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::support::{House, LONG_LEASE, curl};
 
-fn configured(setup: &mut foretoken_demo::sidecar::Setup, dir: &std::path::Path) {
+/// Two services: `checkout` may have its carts, and `report` may read everything.
+pub(crate) fn configured(setup: &mut foretoken_demo::sidecar::Setup, dir: &std::path::Path) {
     let secret = |name: &str| {
         use std::os::unix::fs::PermissionsExt as _;
         let file = dir.join(format!("{name}.secret"));
@@ -25,10 +26,14 @@ fn configured(setup: &mut foretoken_demo::sidecar::Setup, dir: &std::path::Path)
         + &service("report", "*", r#"["read"]"#);
 }
 
+/// How a service shows who it is.
+pub(crate) fn bearer(name: &str) -> String {
+    format!("Authorization: Bearer {name}-{}", "x".repeat(32))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_gets_its_blocks_and_nothing_else() {
     let house = House::open(configured).await;
-    let bearer = |name: &str| format!("Authorization: Bearer {name}-{}", "x".repeat(32));
     let ask =
         |name: &str, body: &str| curl(&house.socket(), &["/v1/tokens", "-H", &bearer(name), "-d", body]);
 
