@@ -125,3 +125,6 @@ pub(crate) fn is_linked(found: &Observation, of: &EndpointId) -> bool {
 pub(crate) fn is_whole_mirror(found: &Observation) -> bool {
     !found.loading && matches!(&found.role, Role::Mirror { link, .. } if *link != Link::Synchronizing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,3 +172,6 @@ impl Invariants {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

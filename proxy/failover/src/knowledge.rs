@@ -75,3 +75,46 @@ pub(crate) struct Sent {
     pub(crate) order: Order,
     pub(crate) at: BootInstant,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> BootInstant {
+        BootInstant::default() + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_loss_is_bounded_by_what_was_seen_and_when() {
+        let mut positions = Positions::default();
+        assert_eq!(positions.loss(Position(5)), None, "nothing was seen");
+        for (asked, position) in [(1, 10), (2, 20), (3, 30)] {
+            positions.note(at(asked), Position(position));
+        }
+        // Another look of the same moment, and one from before.
+        positions.note(at(3), Position(99));
+        positions.note(at(2), Position(99));
+        let loss = |position: u64, at_least: u64, kept_until: Option<u64>| {
+            let kept_until = kept_until.map(at);
+            assert_eq!(positions.loss(Position(position)), Some(Loss::Bounded { at_least, kept_until }));
+        };
+        loss(30, 0, Some(3));
+        loss(29, 1, Some(2));
+        loss(20, 10, Some(2));
+        loss(9, 21, None);
+    }
+
+    #[test]
+    fn only_so_many_positions_are_kept() {
+        let mut positions = Positions::default();
+        for second in 1..=Positions::MOST as u64 {
+            positions.note(at(second), Position(second));
+        }
+        assert_eq!(positions.0.len(), Positions::MOST);
+        positions.note(at(1000), Position(1000));
+        assert_eq!(positions.0.len(), Positions::MOST);
+        assert_eq!(positions.0.front(), Some(&(at(2), Position(2))), "the oldest goes");
+    }
+}

@@ -53,6 +53,18 @@ enum Stage {
     Verify { order: Option<Operation>, again: BootInstant, until: BootInstant, position: Position },
 }
 
+impl Stage {
+    /// The order whose answer ends it.
+    const fn order(&self) -> Option<Operation> {
+        match self {
+            Self::Intend | Self::Drain => None,
+            Self::Pause(order) | Self::Position(order) => Some(*order),
+            Self::Demote { order, .. } | Self::Promote { order, .. } => Some(*order),
+            Self::Equal { order, .. } | Self::Verify { order, .. } => *order,
+        }
+    }
+}
+
 impl Planned {
     /// Why it must be given up, if it must: it takes too long, and nothing is changed yet.
     fn is_late(&self, now: BootInstant) -> Option<&'static str> {
@@ -399,10 +411,13 @@ impl Machine {
         }
         let (now, pause) = (self.now, self.params.pause - self.params.fence_margin);
         let Phase::Planned(planned) = &mut self.phase else { return };
+        if planned.stage.order() != Some(operation) {
+            return;
+        }
         let (from, to) = (planned.from.clone(), planned.to.clone());
         let paused = planned.paused.is_some_and(|since| now < since + pause);
         match &mut planned.stage {
-            Stage::Pause(order) if *order == operation => match result {
+            Stage::Pause(_) => match result {
                 Ok(_) => {
                     self.step_done("pause");
                     let order = self.order(&from, Order::Position);
@@ -410,7 +425,7 @@ impl Machine {
                 }
                 Err(rejection) => self.abort(&format!("{from} could not be paused: {}", rejection.detail)),
             },
-            Stage::Position(order) if *order == operation => match result {
+            Stage::Position(_) => match result {
                 Ok(Answer::Position(target)) => {
                     self.set_planned(Stage::Equal { target, order: None, again: now });
                     if !self.params.rules().equality {
@@ -422,7 +437,7 @@ impl Machine {
                     self.abort(&format!("{from} did not tell its position: {}", rejection.detail))
                 }
             },
-            Stage::Equal { target, order, again } if *order == Some(operation) => {
+            Stage::Equal { target, order, again } => {
                 *order = None;
                 *again = now + EQUAL_AGAIN;
                 let target = *target;
@@ -435,7 +450,7 @@ impl Machine {
                     _ => {}
                 }
             }
-            Stage::Demote { order, position } if *order == operation => {
+            Stage::Demote { position, .. } => {
                 let position = *position;
                 match result {
                     // When it obeyed is not known: others may have written after the pause.
@@ -450,7 +465,7 @@ impl Machine {
                     Err(rejection) => self.broken_off(&rejection.detail, false),
                 }
             }
-            Stage::Promote { order, position } if *order == operation => {
+            Stage::Promote { position, .. } => {
                 let position = *position;
                 match result {
                     Ok(_) => {
@@ -461,7 +476,7 @@ impl Machine {
                     Err(rejection) => self.broken_off(&rejection.detail, true),
                 }
             }
-            Stage::Verify { order, again, position, .. } if *order == Some(operation) => {
+            Stage::Verify { order, again, position, .. } => {
                 *order = None;
                 *again = now + VERIFY_AGAIN;
                 let position = *position;
@@ -474,7 +489,7 @@ impl Machine {
                     self.begin_take(to, *found, Cause::Switchover, position, detail);
                 }
             }
-            _ => {}
+            Stage::Intend | Stage::Drain => {}
         }
     }
 

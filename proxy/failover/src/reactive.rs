@@ -66,6 +66,17 @@ struct Choice {
     position: Position,
 }
 
+impl Stage {
+    /// The order whose answer ends it.
+    const fn order(&self) -> Option<Operation> {
+        match self {
+            Self::Gather | Self::FenceOld { .. } => None,
+            Self::Promote { order, .. } => Some(*order),
+            Self::Verify { order, .. } => *order,
+        }
+    }
+}
+
 impl Down {
     pub(crate) fn next_deadline(&self, machine: &Machine) -> BootInstant {
         let soon = machine.now + machine.params.retry;
@@ -289,10 +300,9 @@ impl Machine {
     /// No failover is possible now: serve again if the roles as they are allow it, else say why not.
     fn without_failover(&mut self, refusal: String, since: BootInstant) {
         let Phase::Down(down) = &self.phase else { return };
-        let (lost, why, fenced_old) = (down.lost.clone(), down.why.clone(), down.fenced_old);
+        let (lost, why) = (down.lost.clone(), down.why.clone());
         let mut reason = format!("{why}; no automatic failover: {refusal}");
         match self.decide(since) {
-            Decision::Primary(id, found) if id == lost && fenced_old && !is_primary(&found) => {}
             Decision::Primary(id, found) => match self.may_serve_again(&id, &lost, &found) {
                 Ok(()) => {
                     let detail = format!("{id} is the primary: {why}");
@@ -466,12 +476,15 @@ impl Machine {
         let now = self.now;
         let Phase::Down(down) = &mut self.phase else { return };
         down.looks.remove(&operation);
+        if let Stage::FenceOld { orders, .. } = &mut down.stage {
+            orders.remove(&operation);
+        }
+        if down.stage.order() != Some(operation) {
+            return;
+        }
         match &mut down.stage {
-            Stage::Gather => {}
-            Stage::FenceOld { orders, .. } => {
-                orders.remove(&operation);
-            }
-            Stage::Promote { order, choice } if *order == operation => match result {
+            Stage::Gather | Stage::FenceOld { .. } => {}
+            Stage::Promote { choice, .. } => match result {
                 Ok(_) => {
                     let choice = choice.clone();
                     down.stage = Stage::Verify { order: None, again: now, until: now + VERIFY, choice };
@@ -482,7 +495,7 @@ impl Machine {
                     self.fail_promotion(why);
                 }
             },
-            Stage::Verify { order, again, choice, .. } if *order == Some(operation) => {
+            Stage::Verify { order, again, choice, .. } => {
                 *order = None;
                 *again = now + VERIFY_AGAIN;
                 if let Ok(Answer::Observed(found)) = result
@@ -495,7 +508,9 @@ impl Machine {
                     self.begin_take(endpoint, *found, Cause::Failover, position, detail);
                 }
             }
-            Stage::Promote { .. } | Stage::Verify { .. } => {}
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

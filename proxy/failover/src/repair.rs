@@ -184,3 +184,6 @@ fn set_note(machine: &mut Machine, id: &EndpointId, note: Option<String>) {
         endpoint.note = note;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -359,3 +359,6 @@ fn descends(found: &Observation, record: &Record, old: Option<&Observation>) -> 
 fn names(several: &[&(&EndpointId, &Observation)]) -> String {
     several.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(" and ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,11 @@
 #[path = "../../tests/sim/mod.rs"]
 mod sim;
 
+mod direct;
 mod planned;
 mod reactive;
 mod start;
+mod table;
 mod walks;
 
 use foretoken_types::{Epoch, HoldScope, StoreState};

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use foretoken_types::{BootInstant, EndpointId, Epoch, Failure, Link, Observation, Operation, Posture, Role};
+use foretoken_types::{
+    BootInstant, EndpointId, Epoch, Failure, Link, MirrorRoute, Observation, Operation, Posture, Role,
+};
 
 use super::super::failover::{Effect, Event, Machine, Order, Params, Record, Verdict};
 
@@ -158,6 +160,8 @@ pub(crate) struct Sidecar {
     pub(crate) queues: BTreeMap<EndpointId, Queue>,
     pub(crate) threads: Vec<Thread>,
     pub(crate) tick: u64,
+    /// Whether its mirrors may serve stale reads.
+    pub(crate) stale_reads: bool,
     /// Its clock was so far when the simulation began, and is so many parts in a million too fast.
     pub(crate) clock: (Duration, i64),
 }
@@ -177,6 +181,7 @@ impl Sidecar {
             queues: BTreeMap::new(),
             threads: Vec::new(),
             tick: 0,
+            stale_reads: false,
             clock: (Duration::from_secs(100), 0),
             params,
         };
@@ -256,8 +261,20 @@ impl Sidecar {
             probed,
             found: result.map(Box::new),
         });
-        events.push(Event::Mirrors { routes: Vec::new(), lags: self.lags() });
+        events.push(Event::Mirrors { routes: self.routes(), lags: self.lags() });
         events
+    }
+
+    /// Mirrors of the primary, also when it does not answer any more.
+    fn routes(&self) -> Vec<MirrorRoute> {
+        let primary = self.machine.posture().primary.as_ref();
+        let copies =
+            |found: &Observation| matches!(&found.role, Role::Mirror { of, .. } if of.as_ref() == primary);
+        let mirrors = self
+            .watches
+            .iter()
+            .filter(|(_, watch)| self.stale_reads && watch.found.as_ref().is_some_and(copies));
+        mirrors.map(|(id, _)| MirrorRoute { endpoint: id.clone(), staleness: Duration::ZERO }).collect()
     }
 
     fn lags(&self) -> Vec<(EndpointId, super::super::failover::Lag)> {

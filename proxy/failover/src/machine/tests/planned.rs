@@ -417,3 +417,158 @@ fn an_answer_after_the_deadline_changes_no_role() {
         assert!(sim.cluster.server("a").has(write), "{last}");
     }
 }
+
+fn state(sim: &Sim) -> StoreState {
+    sim.sidecars[0].machine.posture().state
+}
+
+/// Time until the machine wants to be woken.
+fn idle(sim: &Sim) -> std::time::Duration {
+    let now = sim.sidecars[0].local(sim.now);
+    now.until(sim.sidecars[0].machine.next_deadline().expect("something is always due"))
+}
+
+fn count(sim: &Sim, line: &str) -> usize {
+    trace(sim).iter().filter(|wanted| *wanted == line).count()
+}
+
+#[test]
+fn what_is_waited_for_is_asked_for_every_millisecond_or_two_and_nothing_else_is() {
+    let mut sim = serving();
+    sim.sidecars[0].threads[1].stuck = true;
+    sim.cluster.server("b").stalled = true;
+    sim.write("a");
+    assert!(sim.run_until(MS * 1000, |sim| idle(sim) > MS * 500), "a lease has just been renewed");
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    assert!(idle(&sim) > MS * 400, "the next renewal: {:?}", idle(&sim));
+    assert!(sim.run_until(MS * 100, |sim| state(sim) == StoreState::Holding));
+    sim.run_for(MS * 100);
+    assert!(idle(&sim) > MS * 1300 && idle(&sim) <= MS * 1400, "until the deadline: {:?}", idle(&sim));
+
+    // All requests have ended, and the mirror is not equal yet.
+    sim.sidecars[0].threads[1].stuck = false;
+    let operation = sim.sidecars[0].machine.posture().hold.expect("it holds").operation;
+    sim.tell(0, crate::Event::Held { operation, thread: 1, in_doubt: 0 });
+    sim.run_for(MS * 100);
+    let asked = count(&sim, "b: position");
+    assert!((50..=100).contains(&asked), "{asked} times in 100 ms");
+    (sim.cluster.server("b").stalled, sim.cluster.server("b").writable) = (false, false);
+    assert!(sim.run_until(MS * 5, |sim| state(sim) == StoreState::Flipping), "it is noticed at once");
+    assert_eq!(idle(&sim), MS * 1000, "nothing to do but to wait for the answer");
+    sim.run_for(MS * 100);
+    let asked = count(&sim, "b: probe");
+    assert!((20..=60).contains(&asked), "{asked} times in 100 ms");
+    sim.cluster.server("b").writable = true;
+    assert!(sim.run_until(MS * 8, |sim| !sim.reports(0).is_empty()), "{:?}", trace(&sim));
+    assert_eq!(report(&sim).outcome, Outcome::Done);
+}
+
+#[test]
+fn a_lease_is_renewed_when_it_is_due_also_while_the_intent_is_written() {
+    let mut sim = serving();
+    sim.latency = (MS * 100, MS * 100);
+    sim.run_for(MS * 3000);
+    let renewals = |sim: &Sim| {
+        let effects = sim.sidecars[0].effects.iter();
+        effects.filter(|(_, effect)| matches!(effect, Effect::Publish(_))).count()
+    };
+    forget(&mut sim);
+    assert!(sim.run_until(MS * 1000, |sim| renewals(sim) == 1));
+    sim.run_for(MS * 500);
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    sim.run_for(MS * 499);
+    assert_eq!(sim.sidecars[0].machine.phase(), "planned");
+    assert_eq!((renewals(&sim), state(&sim)), (1, StoreState::Healthy), "due once in that time");
+}
+
+#[test]
+fn a_demotion_counts_only_while_the_primary_lets_writes_wait() {
+    // Heard so long after the pause was ordered, which is for 5 s, less a margin of 50 ms.
+    for (heard, certain) in [(MS * 4949, true), (MS * 4950, false)] {
+        let mut sim = serving();
+        forget(&mut sim);
+        switchover(&mut sim, "b");
+        assert!(sim.run_until(MS * 1000, |sim| wanted(sim, "a: demote to b")));
+        let now = sim.sidecars[0].local(sim.now);
+        let mut effects = sim.sidecars[0].effects.iter();
+        let paused = effects
+            .find(|(_, effect)| matches!(effect, Effect::Order { order: Order::PauseWrites { .. }, .. }));
+        let since = paused.expect("it was ordered").0;
+        sim.pause(0, now.until(since + heard));
+        sim.run_for(MS * 12_000);
+        // Else it is looked at how things stand, and the role goes back if that is safest.
+        assert_eq!(wanted(&sim, "a: look"), !certain, "{heard:?}");
+        assert_eq!(report(&sim).outcome, if certain { Outcome::Done } else { Outcome::Aborted }, "{heard:?}");
+    }
+}
+
+#[test]
+fn what_keeps_a_switchover_from_beginning_is_named() {
+    let failed = |sim: &Sim| -> Vec<String> {
+        let last = sim.reports(0).last().map(|change| change.checks.clone()).unwrap_or_default();
+        last.into_iter()
+            .filter(|check| !check.passed)
+            .map(|check| format!("{}: {}", check.name, check.detail))
+            .collect()
+    };
+    let mut sim = serving();
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    switchover(&mut sim, "c");
+    assert!(
+        failed(&sim).contains(&"no other change: another change is being written to the registry".to_owned()),
+        "{:?}",
+        failed(&sim)
+    );
+
+    // A failover is under way, and nothing of it is written yet.
+    let mut sim = serving();
+    sim.sidecars[0].threads[1].stuck = true;
+    sim.kill("a");
+    assert!(sim.run_until(MS * 2000, |sim| state(sim) == StoreState::Unavailable));
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    assert!(
+        failed(&sim).contains(&"no other change: no other change is under way".to_owned()),
+        "{:?}",
+        failed(&sim)
+    );
+
+    // A process that was stopped for as long as its owner record lives.
+    let mut sim = serving();
+    sim.pause(0, MS * 20_000);
+    sim.run_for(MS * 10_500);
+    switchover(&mut sim, "b");
+    assert!(
+        failed(&sim).contains(&"in charge: the owner record has not been renewed in time".to_owned()),
+        "{:?}",
+        failed(&sim)
+    );
+}
+
+#[test]
+fn without_a_name_a_mirror_that_passes_every_check_is_chosen() {
+    let mut sim = serving();
+    sim.cluster.server("b").persistence = Persistence::None;
+    sim.run_for(MS * 500);
+    sim.tell(0, crate::Event::Switchover { command: 1, to: None, dry_run: false });
+    sim.run_for(MS * 1000);
+    assert_eq!(standing(&sim).0, "c");
+}
+
+#[test]
+fn who_was_in_charge_of_the_old_primary_need_not_ask_at_the_new_one() {
+    let mut sim = serving();
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    assert!(sim.run_until(MS * 1000, |sim| !sim.reports(0).is_empty()));
+    let effects = sim.sidecars[0].effects.iter();
+    let wanted: Vec<&Effect> = effects.map(|(_, effect)| effect).collect();
+    let saved = wanted.iter().rposition(|effect| matches!(effect, Effect::Save { .. })).expect("the epoch");
+    let asked = wanted[..saved].iter().any(
+        |effect| matches!(effect, Effect::Order { endpoint, order: Order::Claim { .. }, .. } if endpoint.as_str() == "b"),
+    );
+    assert!(!asked, "requests wait meanwhile");
+}

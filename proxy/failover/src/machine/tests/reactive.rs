@@ -93,6 +93,9 @@ fn a_frozen_primary_is_fenced_before_a_mirror_is_promoted() {
     };
     let held = when(|effect| matches!(effect, Effect::Publish(posture) if posture.hold.is_some()));
     let promoted = when(|effect| matches!(effect, Effect::Order { order: Order::Promote, .. }));
+    let fenced = when(|effect| matches!(effect, Effect::Order { order: Order::Fence { .. }, .. }));
+    let obeys = promoted.since(fenced);
+    assert!(obeys >= MS * 100 && obeys < MS * 101, "it has a moment to obey: {obeys:?}");
     let wait = sim.sidecars[0].params.fence_wait();
     assert!(promoted.since(held) + sim.sidecars[0].params.lease.renew >= wait, "{:?}", promoted.since(held));
 }
@@ -521,4 +524,232 @@ fn a_failover_that_was_refused_at_first_is_reported_like_any_other() {
     let report = report(&sim);
     assert_eq!((report.kind, report.outcome), (crate::ChangeKind::Failover, Outcome::Done));
     assert_eq!((report.from, report.to), (Some("a".into()), Some("b".into())));
+}
+
+/// Time until the machine wants to be woken.
+fn idle(sim: &Sim) -> std::time::Duration {
+    let now = sim.sidecars[0].local(sim.now);
+    now.until(sim.sidecars[0].machine.next_deadline().expect("something is always due"))
+}
+
+fn is_unavailable(sim: &Sim) -> bool {
+    sim.sidecars[0].machine.posture().state == StoreState::Unavailable
+}
+
+#[test]
+fn who_waits_for_a_fence_for_looks_or_for_better_times_is_woken_then() {
+    let mut sim = serving();
+    sim.sidecars[0].threads[1].stuck = true;
+    sim.kill("a");
+    assert!(sim.run_until(MS * 2000, is_unavailable));
+    assert!(idle(&sim) > MS * 1000, "until the last lease is dead: {:?}", idle(&sim));
+
+    let mut sim = serving();
+    for id in ["b", "c"] {
+        sim.freeze(id);
+    }
+    sim.kill("a");
+    assert!(sim.run_until(MS * 2000, is_unavailable));
+    // Every data thread has said that it obeys.
+    sim.run_for(MS);
+    assert!(idle(&sim) > MS * 240 && idle(&sim) <= MS * 250, "{:?}", idle(&sim));
+    sim.run_for(MS * 100);
+    sim.tell(0, crate::Event::Tick);
+    assert!(idle(&sim) > MS * 190 && idle(&sim) <= MS * 200, "the mirrors have 300 ms: {:?}", idle(&sim));
+    sim.run_for(MS * 3000);
+    sim.tell(0, crate::Event::Tick);
+    assert!(idle(&sim) > MS * 240 && idle(&sim) <= MS * 250, "nobody is asked any more: {:?}", idle(&sim));
+}
+
+/// When the machine first wanted such an effect, by its own clock.
+fn first(sim: &Sim, wanted: impl Fn(&Effect) -> bool) -> foretoken_types::BootInstant {
+    let mut effects = sim.sidecars[0].effects.iter();
+    effects.find(|(_, effect)| wanted(effect)).map(|(at, _)| *at).expect("it was wanted")
+}
+
+fn publishes(state: StoreState) -> impl Fn(&Effect) -> bool {
+    move |effect| matches!(effect, Effect::Publish(posture) if posture.state == state)
+}
+
+#[test]
+fn silent_mirrors_have_300_ms_and_those_that_answer_are_not_kept_waiting() {
+    for (silent, least, most) in [(true, MS * 300, MS * 3005 / 10), (false, MS / 10, MS * 20)] {
+        let mut sim = serving();
+        if silent {
+            sim.freeze("b");
+        }
+        forget(&mut sim);
+        sim.kill("a");
+        sim.run_for(MS * 3000);
+        assert_eq!(standing(&sim).0, if silent { "c" } else { "b" });
+        let lost = first(&sim, publishes(StoreState::Unavailable));
+        let took = first(&sim, publishes(StoreState::FailingOver)).since(lost);
+        assert!(took >= least && took <= most, "silent {silent}: {took:?}");
+    }
+}
+
+#[test]
+fn a_promotion_that_failed_is_tried_again_after_a_quarter_of_a_second() {
+    let mut sim = serving();
+    // What the first one waits for is over then: the end of the last lease.
+    sim.sidecars[0].threads[1].stuck = true;
+    sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::Refuse, 1);
+    forget(&mut sim);
+    sim.kill("a");
+    sim.run_for(MS * 5000);
+    let effects = sim.sidecars[0].effects.iter();
+    let promotions =
+        effects.filter(|(_, effect)| matches!(effect, Effect::Order { order: Order::Promote, .. }));
+    let at: Vec<_> = promotions.map(|(at, _)| *at).collect();
+    assert_eq!(at.len(), 2);
+    // Counted from the refusal, which has taken its way.
+    let took = at[1].since(at[0]);
+    assert!(took >= MS * 250 && took <= MS * 275, "{took:?}");
+}
+
+#[test]
+fn a_promoted_mirror_is_asked_for_a_write_every_ten_milliseconds() {
+    let mut sim = serving();
+    sim.cluster.server("b").writable = false;
+    forget(&mut sim);
+    sim.kill("a");
+    let failing_over = |sim: &Sim| sim.sidecars[0].machine.posture().state == StoreState::FailingOver;
+    assert!(sim.run_until(MS * 2000, failing_over));
+    sim.run_for(MS * 200);
+    let asked = trace(&sim).iter().filter(|line| *line == "b: probe").count();
+    assert!((15..=20).contains(&asked), "{asked} times in 200 ms");
+}
+
+#[test]
+fn a_suspected_primary_that_comes_back_as_another_one_is_lost() {
+    let rows: [(&str, Given); 2] = [
+        ("restarted", |sim| {
+            sim.kill("a");
+            sim.restart("a");
+        }),
+        ("a mirror", |sim| {
+            sim.cluster.server("a").of = Some("b".into());
+            sim.thaw("a");
+        }),
+    ];
+    for (name, given) in rows {
+        let mut sim = serving();
+        sim.freeze("a");
+        assert!(sim.run_until(MS * 4000, |sim| sim.sidecars[0].machine.phase() == "suspected"), "{name}");
+        forget(&mut sim);
+        given(&mut sim);
+        assert!(sim.run_until(MS * 2000, is_unavailable), "{name}");
+        let first = trace(&sim).first().cloned().unwrap_or_default();
+        assert!(
+            first.starts_with("publish unavailable"),
+            "{name}: nothing goes on as if nothing had happened: {first}"
+        );
+        assert!(sim.run_until(MS * 10_000, |sim| sim.serves(0)), "{name}: {}", reason(&sim));
+        assert_eq!(standing(&sim).1, 2, "{name}");
+    }
+}
+
+#[test]
+fn where_no_failover_is_possible_none_is_reported() {
+    let mut sim = serving_with(|params| params.writers = Writers::Others);
+    forget(&mut sim);
+    sim.kill("a");
+    sim.run_for(MS * 3000);
+    assert!(is_unavailable(&sim));
+    sim.restart("a");
+    assert!(sim.run_until(MS * 5000, |sim| sim.serves(0)), "{}", reason(&sim));
+    assert_eq!(sim.reports(0).len(), 0, "{:?}", sim.reports(0));
+}
+
+#[test]
+fn an_answer_to_something_else_is_no_answer_to_a_promotion() {
+    let mut sim = serving();
+    // The look at it is given up after the mirrors' time to answer, and before the promotion is.
+    sim.freeze("c");
+    sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::LoseAnswer, 1);
+    sim.kill("a");
+    let failing_over = |sim: &Sim| sim.sidecars[0].machine.posture().state == StoreState::FailingOver;
+    assert!(sim.run_until(MS * 3000, failing_over));
+    sim.run_for(MS * 300);
+    assert!(failing_over(&sim), "{}", reason(&sim));
+}
+
+#[test]
+fn a_server_is_empty_only_when_both_its_words_say_so() {
+    let mut sim = serving();
+    let stranger = sim.cluster.server("c");
+    (stranger.of, stranger.history, stranger.previous) = (None, "elsewhere".into(), None);
+    stranger.apply(Entry::Flush);
+    stranger.apply(Entry::Write(1_000_000));
+    sim.run_for(MS * 3000);
+    forget(&mut sim);
+    // The last look has found a key.
+    sim.tell(
+        0,
+        crate::Event::Examined {
+            endpoint: "c".into(),
+            version: vec![7],
+            empty: Some(true),
+            blockers: Vec::new(),
+        },
+    );
+    assert_eq!(roles(&sim), Vec::<String>::new());
+}
+
+#[test]
+fn an_older_marker_is_replaced() {
+    let mut sim = serving();
+    sim.command("a", &Command::Mark(Epoch(0)));
+    forget(&mut sim);
+    sim.run_for(MS * 4000);
+    assert_eq!(trace(&sim), ["a: mark 1"]);
+}
+
+fn told_exactly(sim: &Sim) -> bool {
+    trace(sim).iter().any(|line| line.starts_with("loss a 2 exactly"))
+}
+
+#[test]
+fn only_the_history_of_before_tells_what_was_lost() {
+    for (history, told) in [("a-1", true), ("elsewhere", false)] {
+        let mut sim = serving();
+        sim.freeze("a");
+        assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
+        sim.cluster.server("a").history = history.to_owned();
+        sim.thaw("a");
+        sim.run_for(MS * 3000);
+        assert_eq!(told_exactly(&sim), told, "{history}: {:?}", trace(&sim));
+    }
+}
+
+#[test]
+fn what_was_lost_is_told_by_the_fence_while_that_is_on_its_way() {
+    let mut sim = serving();
+    sim.spoil("a", |order| matches!(order, Order::Fence { .. }), Spoil::Lose, 1);
+    sim.freeze("a");
+    assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
+    sim.thaw("a");
+    sim.run_for(MS * 300);
+    assert!(!told_exactly(&sim), "what it shows may still grow");
+    sim.run_for(MS * 3000);
+    assert!(told_exactly(&sim), "{:?}", trace(&sim));
+}
+
+#[test]
+fn what_somebody_else_has_changed_is_no_failover_of_ours() {
+    let mut sim = serving();
+    sim.kill("a");
+    sim.run_for(MS * 4000);
+    let record = |sim: &Sim| sim.sidecars[0].disk.record.clone().expect("it serves");
+    assert_eq!(record(&sim).cause, Cause::Failover);
+    let position = record(&sim).position;
+    sim.write("b");
+    sim.run_for(MS * 500);
+    sim.command("b", &Command::Demote("c".into()));
+    sim.command("c", &Command::Promote);
+    sim.run_for(MS * 6000);
+    assert_eq!(standing(&sim).0, "c", "{}", reason(&sim));
+    let now = record(&sim);
+    assert_eq!((now.cause, now.previous), (Cause::Found, Some("b".into())));
+    assert!(now.position > position, "where that one went on from");
 }

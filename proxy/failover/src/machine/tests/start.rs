@@ -115,7 +115,7 @@ const ROWS: &[Row] = &[
             sim.write("a");
             stranger(sim, "b");
         },
-        Err("nothing tells whose data counts"),
+        Err("a and b are primaries and nothing tells whose data counts"),
     ),
     ("a second primary that is empty", |sim| sim.cluster.server("b").of = None, Ok(("a", 1))),
     ("another one than the configured one", |sim| promoted(sim, "b"), Ok(("b", 1))),
@@ -168,6 +168,38 @@ const ROWS: &[Row] = &[
             kill(sim, "a");
         },
         Err("b carries a newer epoch than the registry, and not every endpoint answers"),
+    ),
+    (
+        "two primaries of an epoch that the registry does not know",
+        |sim| {
+            knows(sim, record(3, "a"));
+            stranger(sim, "b");
+            marked(sim, "a", 5);
+            marked(sim, "b", 5);
+        },
+        Err("a and b are both primaries, and b carries a newer epoch than the registry"),
+    ),
+    (
+        "two primaries of the epoch that the registry knows",
+        |sim| {
+            knows(sim, record(3, "a"));
+            stranger(sim, "b");
+            marked(sim, "a", 3);
+            marked(sim, "b", 3);
+        },
+        Ok(("a", 4)),
+    ),
+    (
+        "the registry is older than the stores, the one that it names is a mirror, and one does not answer",
+        |sim| {
+            knows(sim, record(3, "a"));
+            promoted(sim, "b");
+            marked(sim, "b", 4);
+            sim.run_for(MS);
+            sim.cluster.replicate(sim.now);
+            kill(sim, "c");
+        },
+        Err("another sidecar was in charge after this one, or instead of it"),
     ),
     (
         "two newer ones than the registry knows",
@@ -604,4 +636,17 @@ fn a_restart_raises_the_epoch_and_keeps_what_the_loss_is_measured_from() {
     let after = sim.sidecars[0].disk.record.clone().expect("it was saved");
     assert_eq!(after, Record { epoch: Epoch(3), ..before });
     assert_eq!(standing(&sim), serves("b", 3, StoreState::FailedOver));
+}
+
+#[test]
+fn who_waits_until_it_is_known_sleeps_meanwhile() {
+    let mut sim = world();
+    sim.command("a", &Command::Claim("other".into(), MS * 60_000));
+    sim.start(0);
+    assert!(sim.run_until(MS * 1000, |sim| trace(sim).iter().any(|line| line == "a: register")));
+    sim.run_for(MS * 100);
+    let machine = &sim.sidecars[0].machine;
+    assert_eq!(machine.phase(), "take");
+    let idle = sim.sidecars[0].local(sim.now).until(machine.next_deadline().expect("it waits for something"));
+    assert!(idle > MS * 1500, "{idle:?}");
 }
