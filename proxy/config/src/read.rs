@@ -101,7 +101,6 @@ pub(crate) fn document<S: Section>(text: &str, origin: &str, base: &Path) -> Res
         return Err(faults);
     }
     let mut findings = Findings::default();
-    findings.places.put("", Some(1), "");
     let mut reader = Reader {
         lines: &lines,
         base,
@@ -322,3 +321,6 @@ pub(crate) fn heads(spec: Spec) -> Vec<(String, Spec)> {
     }
     heads
 }
+
+#[cfg(test)]
+mod tests;

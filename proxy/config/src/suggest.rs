@@ -64,7 +64,29 @@ mod tests {
         ] {
             assert_eq!(nearest(name, known.into_iter()), meant, "{name}");
         }
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(sections_with("ttl"), ["[store.lease]"]);
+        for (one, other, edits) in [("kitten", "sitting", 3), ("abc", "", 3), ("", "ab", 2), ("ab", "ba", 2)]
+        {
+            assert_eq!(distance(one, other), edits, "{one} {other}");
+        }
+        let key = |length: usize| "k".repeat(length);
+        let known = key(41);
+        assert_eq!(nearest(&key(40), [known.as_str()].into_iter()), Some(known.as_str()));
+        assert_eq!(nearest(&key(41), [known.as_str()].into_iter()), None, "longer than any key");
+    }
+
+    #[test]
+    fn a_key_that_is_elsewhere_is_found_there() {
+        for (name, heads) in [
+            ("ttl", &["[store.lease]"][..]),
+            ("state_dir", &["no head, at the top"]),
+            ("advertise", &["[[store.endpoint]]"]),
+            ("prefix", &["[[store.block]]"]),
+            ("listen", &["[[store]]", "[admin]"]),
+            ("uid", &["[[service]]"]),
+            ("access", &["[[service.grant]]"]),
+            ("nowhere", &[]),
+        ] {
+            assert_eq!(sections_with(name), heads, "{name}");
+        }
     }
 }

@@ -110,12 +110,76 @@ fn a_configuration_reads_back_as_it_was_written() {
     };
     let config = Config::quick(&quick).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(Config::parse(&config.to_toml(), "again"), Ok(config.clone()));
+    let names: Vec<_> = config.store[0].endpoint.iter().map(|endpoint| endpoint.name.as_str()).collect();
+    assert_eq!(names, ["primary", "mirror-1"]);
+    assert_eq!(config.admin_listen().map(ToString::to_string).as_deref(), Some("127.0.0.1:7001"));
     let mut other = config.clone();
     other.store[0].hold_max = std::time::Duration::from_secs(7);
     other.data.threads = 2;
     let changes = Config::reloadable_changes(&config, &other);
     assert_eq!(changes.applied, ["store.redis.hold_max"]);
     assert_eq!(changes.needs_restart, ["data.threads"]);
+}
+
+#[test]
+fn a_file_of_a_thousand_times_the_usual_size_reads_and_a_larger_one_does_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("foretoken.toml");
+    let load = |length: usize| {
+        let text = "#".repeat(length);
+        std::fs::write(&file, text).expect("a directory of ours");
+        Config::load(&file).expect_err("there is no store in it").to_string()
+    };
+    assert!(load(4 << 20).ends_with("store: is missing; write it under the head [[store]]"));
+    assert!(load((4 << 20) + 1).contains("has 4194305 bytes, more than 4194304"));
+}
+
+#[test]
+fn what_is_optional_reads_back_too() {
+    let text = format!(
+        "region = \"eu\"\n[admin]\nlisten = \"127.0.0.1:7001\"\n[admin.tls]\ncert_file = \"c\"\nkey_file = \"k\"\n\
+         client_ca_file = \"a\"\n[[service]]\nname = \"s\"\ncertificate_sha256 = \"{}\"\n[[service.grant]]\nstore = \"a\"\n\
+         [[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\", \"unix:/s\"]\n\
+         [store.control]\nuser = \"sidecar\"\npassword_file = \"p\"\n\
+         [[store.endpoint]]\nname = \"p\"\nurl = \"redis://h:1\"\nrole = \"primary\"\n\
+         node_exporter = \"http://h:9100/figures\"\n",
+        "0f".repeat(32)
+    );
+    let config = Config::parse(&text, "f").unwrap_or_else(|faults| panic!("{faults}"));
+    let written = config.to_toml();
+    assert_eq!(Config::parse(&written, "again"), Ok(config));
+    for value in ["\"sidecar\"", "\"http://h:9100/figures\"", "\"unix:/s\""] {
+        assert!(written.contains(value), "{value} in\n{written}");
+    }
+}
+
+#[test]
+fn a_store_knows_its_primary_its_mirrors_and_its_leases() {
+    let quick = |mirrors: &[&str]| {
+        let quick = Quick {
+            listen: "127.0.0.1:7000".to_owned(),
+            primary: "redis://h:1".to_owned(),
+            mirrors: mirrors.iter().map(|url| (*url).to_owned()).collect(),
+            ..Quick::default()
+        };
+        Config::quick(&quick).unwrap_or_else(|faults| panic!("{faults}"))
+    };
+    let (alone, mirrored) = (quick(&[]), quick(&["redis://h:2"]));
+    assert!(!alone.store[0].has_mirror() && mirrored.store[0].has_mirror());
+    assert_eq!(mirrored.store[0].primary().map(|endpoint| endpoint.name.as_str()), Some("primary"));
+    let mut lease = alone.store[0].lease.clone();
+    lease.ttl = std::time::Duration::from_secs(7);
+    let times = lease.times();
+    assert_eq!((times.ttl, times.guard, times.renew), (lease.ttl, lease.guard, lease.renew));
+    assert_eq!(times.send_margin, lease.send_margin);
+}
+
+#[test]
+fn a_level_of_the_log_has_the_word_of_the_file() {
+    use crate::value::Text as _;
+    for word in ["error", "warn", "info", "debug", "trace"] {
+        assert_eq!(LogLevel::parse(word).map(LogLevel::as_str), Ok(word));
+    }
 }
 
 #[test]

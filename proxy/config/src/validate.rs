@@ -268,13 +268,6 @@ impl Check<'_> {
                 self.grant(&format!("{path}.grant[{g}]"), grant, config);
             }
         }
-        if config.admin.tls.is_some() && config.admin.listen.is_none() {
-            self.broken(
-                &["admin.tls", "admin.listen"],
-                "protects no listener",
-                "set admin.listen, or remove it",
-            );
-        }
     }
 
     fn grant(&mut self, path: &str, grant: &ServiceGrant, config: &Config) {
@@ -555,3 +548,6 @@ impl Check<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,15 +26,15 @@ pub(super) fn quantity(text: &str, units: &[(&str, u128)]) -> Option<u64> {
         Some(parts) => parts,
         None => (number, "0"),
     };
-    let mut total = u128::from(whole.parse::<u64>().ok()?).checked_mul(*scale)?;
-    let mut weight = *scale;
-    for digit in fraction.trim_end_matches('0').bytes() {
-        if !digit.is_ascii_digit() || weight % 10 != 0 {
-            return None;
-        }
-        weight /= 10;
-        total = total.checked_add(u128::from(digit - b'0') * weight)?;
+    // What stands behind the point, as so many of `parts` of the unit.
+    let fraction = fraction.trim_end_matches('0');
+    let parts = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let digits = if fraction.is_empty() { 0 } else { fraction.parse::<u128>().ok()? };
+    let behind = digits.checked_mul(*scale)?;
+    if !behind.is_multiple_of(parts) {
+        return None;
     }
+    let total = u128::from(whole.parse::<u64>().ok()?) * scale + behind / parts;
     u64::try_from(total).ok()
 }
 
