@@ -10,7 +10,7 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 
 use crate::{Claims, Error, Form, KeyId, Refusal, Result, SigningKey, VerifyingKey, claims};
 
-/// The longest compact token.
+/// The longest compact token. Claims that can be ([`Claims::check`]) stay below it.
 pub const MAX_LEN: usize = 1024;
 
 /// What the signature covers first, so that it fits nothing else that is signed with Ed25519 anywhere.
@@ -22,7 +22,7 @@ const SIGNATURE_LEN: usize = 64;
 /// Writes and signs a token.
 ///
 /// # Errors
-/// [`Error::Claims`], [`Error::NoHolder`], [`Error::TooLong`] or [`Error::OtherForm`].
+/// [`Error::Claims`], [`Error::NoHolder`] or [`Error::OtherForm`].
 pub fn seal(claims: &Claims, key: &SigningKey) -> Result<Vec<u8>> {
     let key = key.for_form(Form::Compact)?;
     claims.check()?;
@@ -34,11 +34,7 @@ pub fn seal(claims: &Claims, key: &SigningKey) -> Result<Vec<u8>> {
     token.extend_from_slice(&key.id().0);
     let token = postcard::to_extend(claims, token).map_err(|_| Error::Signing)?;
     let signature = key.sign(&signed(&token));
-    let token = [token.as_slice(), &signature].concat();
-    if token.len() > MAX_LEN {
-        return Err(Error::TooLong { bytes: token.len(), most: MAX_LEN });
-    }
-    Ok(token)
+    Ok([token.as_slice(), &signature].concat())
 }
 
 /// As text, for where bytes can't stand: base64url without padding.

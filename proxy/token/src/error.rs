@@ -16,14 +16,6 @@ pub enum Error {
         "a compact token needs a holder: give the SHA-256 of its certificate or of the connection's nonce"
     )]
     NoHolder,
-    /// The token would be longer than verifiers accept.
-    #[error("the token would be {bytes} bytes, and verifiers accept {most}; shorten the names or the block")]
-    TooLong {
-        /// How long it would be.
-        bytes: usize,
-        /// The bound.
-        most: usize,
-    },
     /// A moment that RFC 3339 has no text for.
     #[error("{} ms is past the year 9999; set this machine's clock", .0.0)]
     NoDate(UnixMillis),

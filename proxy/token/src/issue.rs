@@ -7,6 +7,7 @@ mod ledger;
 mod report;
 mod saved;
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -145,9 +146,12 @@ impl Issuer {
         if entry.has_ended(now) {
             return Err(Denied::Expired);
         }
-        let moves_on = view.epoch > claims.epoch && accepted == Some(view.epoch);
-        if view.epoch != claims.epoch && !moves_on {
-            return Err(Denied::Moved { new_epoch: view.epoch, endpoint: view.primary.clone() });
+        match view.epoch.cmp(&claims.epoch) {
+            Ordering::Equal => {}
+            Ordering::Greater if accepted == Some(view.epoch) => {}
+            Ordering::Greater | Ordering::Less => {
+                return Err(Denied::Moved { new_epoch: view.epoch, endpoint: view.primary.clone() });
+            }
         }
         // What the configuration took away since is gone for good, and what it added is for a new token.
         let ceiling = origin.ceiling & caller.may(&view.store, &claims.block);

@@ -210,12 +210,11 @@ impl Keyring {
             return Err(Error::Damaged("it is longer than its keys"));
         }
         let slots = stored.iter().map(Stored::slot).collect::<Result<Vec<_>>>()?;
-        for form in Form::BOTH {
-            if slots.iter().filter(|slot| slot.public.form() == form).count() > MAX_KEYS {
-                return Err(Error::Damaged("it has too many keys"));
-            }
+        let ring = Self { rotation, slots };
+        if Form::BOTH.iter().any(|form| ring.of(*form).count() > MAX_KEYS) {
+            return Err(Error::Damaged("it has too many keys"));
         }
-        Ok(Self { rotation, slots })
+        Ok(ring)
     }
 
     /// Whether the key that is to be followed by none has signed for so long that the next one must be published.

@@ -64,7 +64,7 @@ fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], NotHex> {
     }
     let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| high << 4 | low).ok_or(wrong)?;
+        *byte = digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| 16 * high + low).ok_or(wrong)?;
     }
     Ok(bytes)
 }

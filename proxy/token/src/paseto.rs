@@ -19,7 +19,7 @@ use crate::{
     TokenId, UnixMillis, VERSION, VerifyingKey,
 };
 
-/// The longest token; well below what HTTP servers accept as one header.
+/// The longest token; well below what HTTP servers accept as one header. Claims that can be ([`Claims::check`]) stay below it.
 pub const MAX_LEN: usize = 4096;
 
 /// What every token begins with.
@@ -60,18 +60,14 @@ struct Payload {
 /// Writes and signs a token.
 ///
 /// # Errors
-/// [`Error::Claims`], [`Error::NoDate`], [`Error::TooLong`], [`Error::OtherForm`] or [`Error::Signing`].
+/// [`Error::Claims`], [`Error::NoDate`], [`Error::OtherForm`] or [`Error::Signing`].
 pub fn seal(claims: &Claims, key: &SigningKey) -> Result<String> {
     let key = key.for_form(Form::Paseto)?;
     claims.check()?;
     let footer = serde_json::to_vec(&Footer { kid: key.id() }).map_err(|_| Error::Signing)?;
     let payload = serde_json::to_vec(&payload(claims)?).map_err(|_| Error::Signing)?;
     let secret = AsymmetricSecretKey::<V4>::from(key.pair().as_slice()).map_err(|_| Error::Signing)?;
-    let token = PublicToken::sign(&secret, &payload, Some(&footer), None).map_err(|_| Error::Signing)?;
-    if token.len() > MAX_LEN {
-        return Err(Error::TooLong { bytes: token.len(), most: MAX_LEN });
-    }
-    Ok(token)
+    PublicToken::sign(&secret, &payload, Some(&footer), None).map_err(|_| Error::Signing)
 }
 
 /// The key that a token says it was signed with. To be used for looking up that key, and for nothing else.

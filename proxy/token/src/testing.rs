@@ -27,6 +27,21 @@ pub(crate) fn claims() -> Claims {
     }
 }
 
+/// Claims of which nothing could be longer, in whatever form: a quote is two characters in JSON.
+pub(crate) fn longest_claims() -> Claims {
+    let name = "\"".repeat(crate::MAX_NAME);
+    Claims {
+        service: ServiceId::from(name.as_str()),
+        store: StoreId::from(name.as_str()),
+        endpoint: Some(EndpointId::from(name.as_str())),
+        block: "\"".repeat(crate::MAX_PREFIX).parse().expect("a block"),
+        access: Access::ALL,
+        epoch: Epoch(u64::MAX),
+        generation: u64::MAX,
+        ..claims()
+    }
+}
+
 /// Any claims that can be.
 pub(crate) fn any_claims() -> impl Strategy<Value = Claims> {
     let name = || "\\PC{1,30}";

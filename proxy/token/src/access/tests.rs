@@ -3,7 +3,8 @@ use super::*;
 #[test]
 fn sets_behave_like_sets_and_print_their_words_in_order() {
     let both = Access::QUEUE | Access::READ;
-    assert_eq!(both.to_string(), "read+queue");
+    assert_eq!((both.to_string(), format!("{both:?}")), ("read+queue".to_owned(), "read+queue".to_owned()));
+    assert_eq!(both | Access::READ, both);
     assert_eq!(Access::NONE.to_string(), "nothing");
     assert!(both.contains(Access::READ) && both.contains(both) && both.contains(Access::NONE));
     assert!(!both.contains(Access::READ | Access::WRITE));

@@ -2,7 +2,7 @@ use foretoken_types::{EndpointId, StoreId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{any_claims, claims};
+use crate::testing::{any_claims, claims, longest_claims};
 use crate::{Block, Fingerprint, ServiceId, Tier};
 
 fn key() -> SigningKey {
@@ -19,6 +19,22 @@ fn what_was_sealed_is_what_is_opened_and_it_is_short() {
     assert_eq!(open(&token, &key().public()), Ok(claims()));
     assert_eq!(key_id(&token), Ok(key().id()));
     assert!(token.len() < 200, "{} bytes", token.len());
+}
+
+#[test]
+fn the_longest_claims_fit_and_what_is_longer_is_no_token() {
+    let token = seal(&longest_claims(), &key()).expect("claims that can be");
+    assert!(token.len() <= MAX_LEN, "{} bytes", token.len());
+    let mut bytes = token.clone();
+    bytes.resize(MAX_LEN, 0);
+    assert_eq!(key_id(&bytes), Ok(key().id()));
+    bytes.push(0);
+    assert_eq!(key_id(&bytes), Err(Refusal::Malformed("longer than a compact token can be")));
+}
+
+#[test]
+fn as_text_it_is_base64url_without_padding() {
+    assert_eq!(to_text(&[0xfb, 0xff]), "-_8");
 }
 
 /// Two builds of a fleet run beside each other, so the bytes must not change without a new version.

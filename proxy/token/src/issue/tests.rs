@@ -438,6 +438,8 @@ fn a_status_tells_what_the_token_is_and_why_it_is_not_good() {
         revoked: false,
     };
     assert_eq!(status, expected);
+    assert!(status.valid());
+    assert_eq!(issuer.form_of(token.id), Some(Form::Paseto));
     assert_eq!(issuer.store_of(token.id), Some(&StoreId::from("orders")));
     assert_eq!(issuer.status(TokenId([0; 16]), Epoch(7), after(0)), None);
     assert_eq!(reason(&issuer, token.id, 7, 29_999), None);
@@ -506,5 +508,28 @@ proptest! {
                 Err(other) => prop_assert!(false, "{}", other),
             }
         }
+    }
+}
+
+#[test]
+fn each_reason_against_a_token_has_a_name_of_its_own() {
+    let bad = BadClaims::Times;
+    let rows = [
+        (Denied::NotLeader, "not_leader"),
+        (Denied::NotPermitted { missing: Access::READ }, "not_permitted"),
+        (Denied::NothingNow { tier: Tier::Temporary }, "nothing_now"),
+        (Denied::NoPrimary, "no_primary"),
+        (Denied::ProvisionalOver, "provisional_over"),
+        (Denied::NoHolder, "no_holder"),
+        (Denied::Unknown, "unknown"),
+        (Denied::Expired, "expired"),
+        (Denied::Revoked, "revoked"),
+        (Denied::Moved { new_epoch: Epoch(8), endpoint: None }, "epoch_moved"),
+        (Denied::Full { most: 1 }, "full"),
+        (Denied::Claims(bad), "claims"),
+        (Denied::Keys(crate::Error::Signing), "keys"),
+    ];
+    for (denied, name) in rows {
+        assert_eq!(denied.as_str(), name);
     }
 }

@@ -11,6 +11,12 @@ fn a_key_verifies_what_its_secret_signed_and_nothing_else() {
     assert_ne!(key.id(), other.id());
 }
 
+#[test]
+fn a_form_has_a_name() {
+    assert_eq!(Form::BOTH.map(Form::as_str), ["compact", "paseto"]);
+    assert_eq!(Form::BOTH.map(|form| form.to_string()), ["compact", "paseto"]);
+}
+
 /// RFC 8032, 7.1, TEST 2.
 #[test]
 fn a_seed_gives_the_public_key_of_the_standard() {

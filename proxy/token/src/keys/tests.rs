@@ -70,6 +70,16 @@ fn a_rotation_publishes_waits_and_lets_the_old_key_verify_its_last_token() {
 }
 
 #[test]
+fn a_key_signs_no_more_from_the_moment_on_in_which_the_next_one_begins() {
+    let mut ring = ring();
+    let old = signer(&ring, START);
+    let begin = ring.rotate(Form::Compact, START).expect("nothing is pending");
+    assert!(ring.forget(signer(&ring, begin)), "or the newest would be taken anyway");
+    assert_eq!(signer(&ring, UnixMillis(begin.0 - 1)), old);
+    assert_eq!(ring.signing(Form::Compact, begin).err(), Some(Error::NoKey { form: Form::Compact }));
+}
+
+#[test]
 fn a_second_rotation_waits_for_the_first() {
     let mut ring = ring();
     let begin = ring.rotate(Form::Compact, START).expect("nothing is pending");
@@ -248,4 +258,24 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_file_holds_as_many_keys_as_a_ring_and_no_more() {
+    let mut ring = Keyring::new(Rotation { wait: Duration::ZERO, overlap: Duration::from_secs(3600) });
+    ring.ensure(START).expect("room");
+    for turn in 1..MAX_KEYS as u64 {
+        for form in Form::BOTH {
+            ring.rotate(form, at(turn)).expect("room");
+        }
+    }
+    let read = |ring: &Keyring| {
+        let bytes = ring.to_bytes().expect("keys that can be encoded");
+        Keyring::from_bytes(&bytes, Rotation::default()).map(|read| read.public())
+    };
+    assert_eq!(read(&ring), Ok(ring.public()));
+    let more = SigningKey::generate(Form::Paseto).expect("random bytes").public();
+    let slot = Slot { secret: None, public: more, not_before: START, signs_until: None, not_after: None };
+    ring.slots.push(slot);
+    assert_eq!(read(&ring), Err(Error::Damaged("it has too many keys")));
 }

@@ -16,6 +16,15 @@ fn an_id_has_one_spelling() {
 }
 
 #[test]
+fn a_service_shows_its_name_and_quotes_it_for_logs() {
+    let service = ServiceId::from("check\"out");
+    assert_eq!(
+        (service.to_string().as_str(), format!("{service:?}").as_str()),
+        ("check\"out", "\"check\\\"out\"")
+    );
+}
+
+#[test]
 fn a_fingerprint_is_the_sha_256_of_what_it_is_of() {
     // FIPS 180-2, the one-block example.
     let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

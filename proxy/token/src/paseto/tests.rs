@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{any_claims, claims};
+use crate::testing::{any_claims, claims, longest_claims};
 
 fn key() -> SigningKey {
     SigningKey::from_seed(Form::Paseto, &[1; 32]).expect("a key")
@@ -34,6 +34,33 @@ fn what_was_sealed_is_what_is_opened() {
     let anybody = Claims { holder: None, block: Block::ALL, ..claims() };
     let token = seal(&anybody, &key()).expect("claims that can be");
     assert_eq!(open(&token, &key().public()), Ok(anybody));
+}
+
+#[test]
+fn the_longest_claims_fit_and_what_is_longer_is_no_token() {
+    let token = seal(&longest_claims(), &key()).expect("claims that can be");
+    assert!(token.len() <= MAX_LEN, "{} bytes", token.len());
+    let text = |bytes: usize| (4 * bytes).div_ceil(3);
+    let of_length = |length: usize| {
+        let mut sizes = (26..=64).flat_map(|footer| (0..MAX_LEN).map(move |payload| (payload, footer)));
+        let fits = |(payload, footer): &(usize, usize)| {
+            HEADER.len() + text(payload + 64) + 1 + text(*footer) == length
+        };
+        let (payload, padding) = sizes.find(fits).expect("sizes that give that length");
+        let token = sign(&" ".repeat(payload), &format!("{:<padding$}", footer()));
+        assert_eq!(token.len(), length);
+        token
+    };
+    assert_eq!(key_id(&of_length(MAX_LEN)), Ok(key().id()));
+    let longer = of_length(MAX_LEN + 1);
+    assert_eq!(key_id(&longer), Err(Refusal::Malformed("longer than a token can be")));
+}
+
+#[test]
+fn a_footer_has_a_greatest_length() {
+    let padded = |length: usize| sign("{}", &format!("{:<length$}", footer()));
+    assert_eq!(key_id(&padded(64)), Ok(key().id()));
+    assert_eq!(key_id(&padded(65)), Err(Refusal::Malformed("a footer that is not ours")));
 }
 
 /// The whole token as other libraries see it. Ed25519 signs without chance, so it is always the same.

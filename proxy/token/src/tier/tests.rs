@@ -79,3 +79,10 @@ fn tiers_are_ordered_and_numbered() {
         }
     }
 }
+
+#[test]
+fn a_tier_has_a_name() {
+    let tiers = [Tier::Temporary, Tier::Provisional, Tier::Valid];
+    assert_eq!(tiers.map(Tier::as_str), ["temporary", "provisional", "valid"]);
+    assert_eq!(tiers.map(|tier| tier.to_string()), ["temporary", "provisional", "valid"]);
+}

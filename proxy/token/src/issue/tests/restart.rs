@@ -40,6 +40,16 @@ fn api_tokens_and_revocations_survive_and_leases_do_not() {
     let export = next.export(rebooted(10_000));
     assert_eq!(export.tokens, saved.tokens);
 
+    // A revocation has to be known up to its end, and not from then on.
+    let end = kept.expires_at.after(SKEW);
+    let known = |wall: u64| {
+        let mut next = Issuer::default();
+        next.import(saved.clone(), Now { wall: UnixMillis(wall), ..rebooted(31_000) })
+            .expect("our own format");
+        next.revocations().iter().count()
+    };
+    assert_eq!((known(end.0 - 1), known(end.0)), (1, 0));
+
     let mut too_late = Issuer::default();
     assert_eq!(too_late.import(saved, rebooted(31_000)), Ok(0));
     assert_eq!(too_late.revocations().iter().count(), 0);
@@ -88,6 +98,12 @@ fn what_a_newer_build_saved_and_what_can_not_be_is_not_taken_in() {
     let mut wrong = saved.clone();
     wrong.tokens[0].claims.access = Access::ALL;
     assert_eq!(next.import(wrong, rebooted(0)), Ok(0), "a T1 that writes");
+    let mut wrong = saved.clone();
+    (wrong.tokens[0].claims.access, wrong.tokens[0].origin.ceiling) = (Access::ALL, Access::ALL);
+    assert_eq!(next.import(wrong, rebooted(0)), Ok(0), "promised or not");
+    let mut wrong = saved.clone();
+    wrong.tokens[0].origin.ceiling = Access::QUEUE;
+    assert_eq!(next.import(wrong, rebooted(0)), Ok(0), "it gave more than it was promised");
     assert_eq!(next.import(saved.clone(), rebooted(0)), Ok(1));
     assert_eq!(next.import(saved, rebooted(0)), Ok(0), "once is enough");
     assert_eq!(next.list(None, &StoreId::from("orders"), Epoch(7), rebooted(0)).len(), 1);
