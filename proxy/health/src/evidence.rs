@@ -66,3 +66,28 @@ impl fmt::Display for Evidence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_has_a_name_for_machines_and_words_for_people() {
+        let half = Duration::from_millis(500);
+        for (evidence, name, words) in [
+            (
+                Evidence::RefusedAndLinkDown,
+                "refused_and_link_down",
+                "it refuses connections and its mirrors have lost it",
+            ),
+            (Evidence::Refused, "refused", "it refuses connections and there is no mirror to ask"),
+            (Evidence::Loading, "loading", "it loads its data"),
+            (Evidence::Failures { weight: 3, signals: 2 }, "failures", "3 failures in a row from 2 signals"),
+            (Evidence::ProbeUnanswered(half), "probe_unanswered", "a probe unanswered for 500 ms"),
+            (Evidence::RequestUnanswered(half), "request_unanswered", "a request unanswered for 500 ms"),
+            (Evidence::Silence { phi: 8.06 }, "silence", "replies stopped (phi 8.1)"),
+        ] {
+            assert_eq!((evidence.as_str(), evidence.to_string().as_str()), (name, words));
+        }
+    }
+}

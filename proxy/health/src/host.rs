@@ -121,11 +121,11 @@ pub fn parse_node_exporter(text: &str) -> HostFigures {
     for line in text.lines().take(LINES_MOST) {
         let Some((name, labels, value)) = sample(line) else { continue };
         match name {
-            "node_memory_MemAvailable_bytes" => figures.memory_available_bytes = bytes(value),
-            "node_memory_MemTotal_bytes" => figures.memory_total_bytes = bytes(value),
+            "node_memory_MemAvailable_bytes" => figures.memory_available_bytes = Some(bytes(value)),
+            "node_memory_MemTotal_bytes" => figures.memory_total_bytes = Some(bytes(value)),
             "node_load1" => figures.load1 = Some(value),
             "node_filesystem_avail_bytes" if holds_data(labels) => {
-                let fullest = figures.disk_available_bytes.into_iter().chain(bytes(value)).min();
+                let fullest = figures.disk_available_bytes.into_iter().chain([bytes(value)]).min();
                 figures.disk_available_bytes = fullest;
             }
             _ => {}
@@ -148,7 +148,7 @@ pub fn disk_of_exporter(text: &str, url: &str, directory: &Path) -> Option<Disk>
             _ => continue,
         };
         if let Some(at) = label(labels, "mountpoint").filter(|at| directory.starts_with(at)) {
-            found.entry(at).or_default()[place] = bytes(value);
+            found.entry(at).or_default()[place] = Some(bytes(value));
         }
     }
     let (at, [size, free, available]) = found.into_iter().max_by_key(|(at, _)| at.len())?;
@@ -179,10 +179,10 @@ fn number(text: &str) -> Option<f64> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "finite and not negative; saturates"
+    reason = "a number of a page is finite and not negative; saturates"
 )]
-fn bytes(value: f64) -> Option<u64> {
-    (value.is_finite() && value >= 0.0).then_some(value as u64)
+const fn bytes(value: f64) -> u64 {
+    value as u64
 }
 
 fn holds_data(labels: &str) -> bool {

@@ -48,7 +48,7 @@ impl Phi {
         // Logistic approximation of the normal tail (Bowling et al. 2009), as in Akka's and Cassandra's detectors.
         let e = (-z * (1.5976 + 0.070_566 * z * z)).exp();
         let tail = if z > 0.0 { e / (1.0 + e) } else { 1.0 - 1.0 / (1.0 + e) };
-        if tail > 0.0 { -tail.log10() } else { f64::INFINITY }
+        -tail.log10()
     }
 }
 
@@ -72,6 +72,51 @@ mod tests {
         assert!(phi.phi(at(800)) < 8.0);
         assert!(phi.phi(at(900)) >= 8.0);
         assert!(phi.phi(at(3_600_000)) >= 8.0, "never NaN");
+    }
+
+    /// Arrivals with these gaps, in milliseconds, the first at 0; and when the last was.
+    fn with_gaps(gaps: &[u64]) -> (Phi, u64) {
+        let mut phi = Phi::default();
+        phi.arrived(at(0));
+        let mut last = 0;
+        for gap in gaps {
+            last += gap;
+            phi.arrived(at(last));
+        }
+        (phi, last)
+    }
+
+    #[test]
+    fn phi_is_what_the_formula_gives() {
+        let (regular, last) = with_gaps(&[100; 6]);
+        let (uneven, end) = with_gaps(&[100, 300, 100, 300, 100, 300]);
+        // The first three with the floor of 50 ms as the deviation, the last with the 100 ms of its gaps.
+        for (found, expected) in [
+            (regular.phi(at(last + 300)), 4.736_694_6),
+            (regular.phi(at(last + 100)), 0.301_030_0),
+            (regular.phi(at(last + 50)), 0.075_033_0),
+            (regular.phi(at(last + 600)), 37.584_713_1),
+            (uneven.phi(at(end + 500)), 2.909_475_3),
+        ] {
+            assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+        }
+        // Both ends: what can't be, and what is long before it is due.
+        assert_eq!(regular.phi(at(last + 3_600_000)), f64::INFINITY);
+        let (slow, end) = with_gaps(&[5000; 6]);
+        assert!(slow.phi(at(end)).abs() < 1e-6, "{}", slow.phi(at(end)));
+    }
+
+    #[test]
+    fn gaps_of_up_to_five_seconds_count_and_arrivals_in_no_order_do_not() {
+        let (longest, _) = with_gaps(&[100, 5000]);
+        assert_eq!(longest.gaps.len(), 2);
+        let (longer, last) = with_gaps(&[100, 5001]);
+        assert_eq!((longer.gaps.len(), longer.last), (1, Some(at(last))));
+        let (mut phi, last) = with_gaps(&[100, 100]);
+        for earlier in [last, last - 50] {
+            phi.arrived(at(earlier));
+            assert_eq!((phi.gaps.len(), phi.last), (2, Some(at(last))));
+        }
     }
 
     #[test]

@@ -183,7 +183,6 @@ impl<'a> Hierarchy<'a> {
         let below = match path {
             // Outside of what we may see.
             Some(path) if path.split('/').any(|part| part == "..") => None,
-            Some(path) if self.root == "/" => Some(path),
             Some(path) => path.strip_prefix(self.root),
             None => None,
         };

@@ -55,8 +55,8 @@ impl Readings<'_> {
         let one = cores(|capacity| capacity.cpu_time_commands).or(all).map(|used| Cores { used, limit: 1.0 });
         let quota = self.host.and_then(|host| host.cpu_quota);
         let quota = all.zip(quota).map(|(used, quota)| Cores { used, limit: quota.cores });
-        let nearest =
-            one.into_iter().chain(quota).max_by(|a, b| (a.used / a.limit).total_cmp(&(b.used / b.limit)))?;
+        let share = |cores: &Cores| cores.used / cores.limit;
+        let nearest = one.into_iter().chain(quota).max_by(|a, b| share(a).total_cmp(&share(b)))?;
         let is_full = nearest.used >= CPU_FULL * nearest.limit;
         Some(Cores { used: if is_full { nearest.used.max(nearest.limit) } else { nearest.used }, ..nearest })
     }

@@ -451,6 +451,149 @@ fn the_threshold_grows_with_the_usual_latency_and_has_a_bound() {
     }
 }
 
+#[test]
+fn other_thresholds_count_from_the_next_word_on() {
+    let mut detector = detector();
+    detector.configure(DetectParams { oldest_unanswered: ms(100), ..DetectParams::default() });
+    detector.sample(&sample(0, Some(ms(100))), at(0));
+    assert_eq!(detector.verdict(at(0)), Verdict::Up);
+    detector.sample(&sample(0, Some(ms(101))), at(0));
+    assert!(is_suspect(detector.verdict(at(0))));
+}
+
+#[test]
+fn what_traffic_met_is_in_the_window() {
+    let mut detector = detector();
+    detector.sample(&sample(10, None), at(0));
+    assert_eq!(detector.window().figures(at(0)).answered, 10);
+}
+
+#[test]
+fn a_look_that_failed_was_unanswered_since_it_began() {
+    let mut detector = detector();
+    detector.looked(Err(Failure::Timeout), ms(500), at(500));
+    let suspect = Verdict::Suspect { since: at(500), evidence: Evidence::ProbeUnanswered(ms(500)) };
+    assert_eq!(detector.verdict(at(500)), suspect);
+}
+
+#[test]
+fn a_sample_without_a_good_reply_fails_by_whatever_went_wrong() {
+    let unavailable =
+        ErrorClass::ALL.iter().position(|class| *class == ErrorClass::Unavailable).expect("a class");
+    type Change<'a> = &'a dyn Fn(&mut Sample);
+    let rows: [(Change<'_>, bool); 7] = [
+        (&|sample| sample.connect_failures = 1, true),
+        (&|sample| sample.resets = 1, true),
+        (&|sample| (sample.answered, sample.errors[unavailable]) = (1, 1), true),
+        (&|sample| (sample.answered, sample.errors[unavailable]) = (2, 1), false),
+        (&|sample| (sample.answered, sample.errors[unavailable + 1]) = (1, 1), false),
+        (&|sample| (sample.answered, sample.resets) = (1, 1), false),
+        (&|_| {}, false),
+    ];
+    for (place, (change, fails)) in rows.into_iter().enumerate() {
+        let mut detector = detector();
+        for k in 0..2 {
+            let mut sample = sample(0, None);
+            change(&mut sample);
+            detector.sample(&sample, at(k));
+        }
+        // Two results of one signal, and one of another.
+        detector.reached(Err(Failure::Timeout), at(2));
+        assert_eq!(is_suspect(detector.verdict(at(2))), fails, "row {place}");
+    }
+}
+
+#[test]
+fn only_so_many_mirrors_and_looks_are_remembered() {
+    let mut detector = detector();
+    for mirror in 0..=MIRRORS_MOST {
+        detector.mirror_link(&EndpointId::new(format!("m{mirror}")), Some(Link::Down), at(0));
+    }
+    assert_eq!(detector.mirrors.len(), MIRRORS_MOST);
+    let good = healthy();
+    for (looks, remembered) in
+        [(LATENCIES - 1, LATENCIES - 1), (1, LATENCIES), (1, LATENCIES), (5, LATENCIES)]
+    {
+        for _ in 0..looks {
+            detector.looked(Ok(&good), ms(1), at(1));
+        }
+        assert_eq!(detector.latencies.len(), remembered);
+    }
+}
+
+#[test]
+fn the_usual_latency_of_few_looks_leaves_the_slowest_tenth_out() {
+    let mut detector = detector();
+    let good = healthy();
+    for tenths in 1..=10 {
+        detector.looked(Ok(&good), ms(100 * tenths), at(tenths));
+    }
+    detector.probe_started(at(100));
+    // Five times 900 ms.
+    assert_eq!(detector.next_change(at(100)), Some(at(4600)));
+}
+
+#[test]
+fn what_is_due_now_is_not_still_to_come() {
+    let mut detector = detector();
+    detector.probe_started(at(0));
+    for k in 1..=5 {
+        detector.sample(&sample(10, None), at(k * 100));
+    }
+    assert_eq!(detector.verdict(at(500)), Verdict::Up, "a write probe waits beside reads that are answered");
+    assert_eq!(detector.next_change(at(499)), Some(at(500)));
+    assert_eq!(detector.next_change(at(500)), None);
+}
+
+#[test]
+fn silence_that_is_not_long_yet_is_evidence_when_replies_came_regularly() {
+    // Replies take 200 ms as a rule, so that a request may wait for a second.
+    let regular = || {
+        let mut detector = detector();
+        for k in 0..20 {
+            let mut slow = sample(0, None);
+            slow.answered = 1000;
+            slow.latency.record(ms(200), 1000);
+            detector.sample(&slow, at(k * 100));
+        }
+        detector
+    };
+    for (oldest, silent_for, suspect) in [(500, 600, false), (501, 600, true), (501, 100, false)] {
+        let mut detector = regular();
+        detector.sample(&sample(0, Some(ms(oldest))), at(1900 + silent_for));
+        let verdict = detector.verdict(at(1900 + silent_for));
+        let silence = matches!(verdict, Verdict::Suspect { evidence: Evidence::Silence { .. }, .. });
+        assert_eq!(silence, suspect, "{oldest} {silent_for}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_probe_that_waits_beside_traffic_is_evidence_only_once_that_stops() {
+    // When replies last came that were sent after the probe, and what is thought when.
+    for (replies, asked, suspect) in [
+        (199, 349, false),
+        (199, 350, true),
+        (200, 350, false),
+        (200, 500, false),
+        (200, 700, false),
+        (200, 701, true),
+    ] {
+        let mut detector = detector();
+        detector.probe_started(at(0));
+        detector.sample(&sample(10, None), at(replies));
+        assert_eq!(is_suspect(detector.verdict(at(asked))), suspect, "{replies} {asked}");
+    }
+}
+
+#[test]
+fn what_is_conclusive_is_down_at_once() {
+    let mut detector = detector();
+    for t in [0, 1] {
+        detector.reached(Err(Failure::Refused), at(t));
+    }
+    assert!(is_down(detector.verdict), "without being asked again");
+}
+
 #[derive(Clone, Debug)]
 enum Input {
     Started,

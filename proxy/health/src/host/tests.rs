@@ -77,6 +77,27 @@ fn a_machine_that_tells_nothing_leaves_all_unknown() {
     assert!(local(Path::new("/proc")).memory_total_bytes.is_some());
 }
 
+#[test]
+fn a_machine_tells_its_figures_in_four_files() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("pressure")).unwrap();
+    for (name, text) in [
+        ("meminfo", MEMINFO),
+        ("loadavg", "0.42 0.30 0.25 1/123 4567\n"),
+        ("pressure/memory", "some avg10=1.50 avg60=0.00 avg300=0.00 total=1\n"),
+        ("pressure/io", "some avg10=2.50 avg60=0.00 avg300=0.00 total=1\n"),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let told = HostFigures {
+        load1: Some(0.42),
+        memory_pressure_percent: Some(1.5),
+        io_pressure_percent: Some(2.5),
+        ..parse_meminfo(MEMINFO)
+    };
+    assert_eq!(local(dir.path()), told);
+}
+
 fn is_sane(figure: Option<f64>) -> bool {
     figure.is_none_or(|figure| figure.is_finite() && figure >= 0.0)
 }

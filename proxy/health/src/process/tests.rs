@@ -115,6 +115,63 @@ fn the_tightest_quota_on_the_way_to_the_root_counts_in_version_two() {
 }
 
 #[test]
+fn a_quota_is_read_where_the_group_is_and_nowhere_else() {
+    let (dir, tree) = (proc("S"), tempfile::tempdir().unwrap());
+    let at = tree.path().to_str().unwrap();
+    let quota = |cores: &str| -> [(&'static str, String); 1] { [("cpu.max", format!("{cores} 100000\n"))] };
+    let make = |name: &str, cores: &str| {
+        let [(file, text)] = quota(cores);
+        group(&tree.path().join(name), &[(file, &text)]);
+    };
+    for (outer, inner) in [("20000", "10000"), ("10000", "20000")] {
+        make("pod", outer);
+        make("pod/redis", inner);
+        for mounts in [
+            [format!("41 31 0:38 / {at} rw - cgroup2 cgroup2 rw")],
+            [format!("41 31 0:38 /pod {at}/pod rw - cgroup2 cgroup2 rw")],
+        ] {
+            let found = quota_with(dir.path(), "0::/pod/redis\n", &mounts).map(|quota| quota.cores);
+            assert_eq!(found, Some(0.1), "the tighter of {outer} and {inner}, {mounts:?}");
+        }
+    }
+    let mounts = [format!("41 31 0:38 / {at} rw - cgroup2 cgroup2 rw")];
+    make("other", "10000");
+    let one = quota_with(dir.path(), "0::/other\n", &mounts).expect("there is one");
+    let two = quota_with(dir.path(), "0::/pod\n", &mounts).expect("there is one");
+    assert_ne!(one.group, two.group, "another group, another limit");
+    for none in ["0 100000", "10000 0", "max 100000"] {
+        group(&tree.path().join("other"), &[("cpu.max", none)]);
+        assert_eq!(quota_with(dir.path(), "0::/other\n", &mounts), None, "{none}");
+    }
+    make("outside", "10000");
+    let inside = [format!("41 31 0:38 / {at}/pod rw - cgroup2 cgroup2 rw")];
+    assert_eq!(quota_with(dir.path(), "0::/../outside\n", &inside), None);
+}
+
+#[test]
+fn a_process_stays_the_one_that_was_recognised_and_has_a_directory_that_can_be_reached() {
+    let dir = proc("S");
+    let found = Process::find(dir.path(), &home()).unwrap();
+    assert!(found.is_still(&home()));
+    assert!(!found.is_still(&Home { process: Some(43), ..home() }) && !found.is_still(&Home::default()));
+
+    // Where it stands can't be seen: then its word counts, if it counts processes as we do.
+    let told = Some(Path::new("/data"));
+    assert_eq!(found.directory(dir.path(), told), None, "nothing is known of how it counts");
+    for (status, told, directory) in [
+        ("Name:\tx\nNSpid:\t42\n", told, told),
+        ("NSpid:\t42\n", Some(Path::new("data")), None),
+        ("NSpid:\t42\n", None, None),
+        ("NSpid:\t42\t1\n", told, None),
+    ] {
+        fs::write(dir.path().join("42/status"), status).unwrap();
+        assert_eq!(found.directory(dir.path(), told).as_deref(), directory, "{status:?} {told:?}");
+    }
+    fs::create_dir(dir.path().join("42/cwd")).unwrap();
+    assert_eq!(found.directory(dir.path(), told), Some(dir.path().join("42/cwd")));
+}
+
+#[test]
 fn version_one_says_minus_one_where_there_is_no_quota() {
     let (dir, tree) = (proc("S"), tempfile::tempdir().unwrap());
     let at = tree.path().to_str().unwrap();
@@ -132,6 +189,8 @@ fn version_one_says_minus_one_where_there_is_no_quota() {
     assert_eq!(quota_with(dir.path(), "1:cpu,cpuacct:/a\n0::/\n", &mounts), None);
     let quota = quota_with(dir.path(), "1:cpu,cpuacct:/b\n0::/\n", &mounts).expect("there is one");
     assert_eq!((quota.cores, quota.throttled), (1.5, Some(Duration::from_millis(5))));
+    let alone = [format!("32 31 0:29 / {at} rw - cgroup cgroup cpu")];
+    assert_eq!(quota_with(dir.path(), "1:cpu:/b\n", &alone).map(|quota| quota.cores), Some(1.5));
     let other = [format!("32 31 0:29 / {at} rw - cgroup cgroup rw,cpuset")];
     assert_eq!(quota_with(dir.path(), "1:cpuset:/b\n", &other), None, "another controller");
 }

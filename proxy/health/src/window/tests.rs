@@ -76,6 +76,29 @@ fn few_replies_tell_no_usual_latency() {
     assert_eq!(window.p99(100, at(0)), Some(Duration::from_millis(1)));
 }
 
+#[test]
+fn a_sample_from_before_a_full_window_is_dropped_whole() {
+    let mut window = Window::default();
+    for slot in 1..=20 {
+        window.add(&sample(1, Duration::from_millis(1)), at(slot * 500));
+    }
+    let before = window.clone();
+    window.add(&sample(1, Duration::from_millis(1)), at(400));
+    assert_eq!((window.slots.len(), window.recent.len()), (SLOTS, before.recent.len()));
+    assert_eq!(window.figures(at(10_000)).answered, 20);
+}
+
+#[test]
+fn only_so_many_samples_of_the_present_are_kept() {
+    let mut window = Window::default();
+    for _ in 0..RECENT_MOST {
+        window.add(&sample(1, Duration::from_millis(1)), at(0));
+    }
+    assert_eq!(window.recent.len(), RECENT_MOST);
+    window.add(&sample(1, Duration::from_millis(1)), at(0));
+    assert_eq!(window.recent.len(), RECENT_MOST);
+}
+
 proptest! {
     /// Clocks of several threads are read before their samples are queued, so instants may arrive out of order.
     #[test]

@@ -22,6 +22,12 @@ fn the_base_rate_of_the_place_moves_the_odds() {
 }
 
 #[test]
+fn certainty_stays_near_certain_and_finite() {
+    let calibration = Calibration::from_base_rates([0.1; 3], [0.01; 3]);
+    near(calibration.apply(Risk::rising([0.0, 1.0, 1.0])), [0.0, 0.99999, 0.99999]);
+}
+
+#[test]
 fn shares_that_are_none_change_nothing() {
     for rate in [0.0, 1.0, -1.0, f64::NAN] {
         assert_eq!(Calibration::from_base_rates([rate; 3], [0.1; 3]), Calibration::default());
@@ -37,7 +43,16 @@ fn a_record_of_false_alarms_lowers_the_risk_and_a_short_one_hardly() {
     assert!(short > 0.18 && long < 0.02, "{short} {long}");
     assert_eq!(Calibration::default().learned(0, 0.0, 0.0, 20.0), Calibration::default());
     assert_eq!(Calibration::default().learned(9, 500.0, 0.0, 20.0), Calibration::default());
-    assert_eq!(Calibration::default().learned(0, f64::NAN, 0.0, 20.0), Calibration::default());
+    for (predicted, happened, prior) in [
+        (f64::NAN, 0.0, 20.0),
+        (f64::INFINITY, 0.0, 20.0),
+        (-1.0, 0.0, 20.0),
+        (500.0, -1.0, 20.0),
+        (500.0, 0.0, 0.0),
+    ] {
+        let learned = Calibration::default().learned(0, predicted, happened, prior);
+        assert_eq!(learned, Calibration::default(), "{predicted} {happened} {prior}");
+    }
 }
 
 proptest! {

@@ -15,6 +15,7 @@ fn a_row_is_unknown_until_somebody_says_otherwise() {
     assert!(row.is_empty());
     row.set(Feature::DiskRatio, Some(0.5));
     assert_eq!(row.get(Feature::DiskRatio), Some(0.5));
+    assert!(!row.is_empty());
     assert_eq!(row.get(Feature::MemoryRatio), None);
     row.set(Feature::DiskRatio, None);
     assert!(row.is_empty());
@@ -51,6 +52,7 @@ fn readings_become_shares_and_rates() {
         memory_available_bytes: Some(25),
         memory_total_bytes: Some(100),
         io_pressure_percent: Some(12.5),
+        memory_pressure_percent: Some(25.0),
         ..HostFigures::default()
     };
     let figures = Figures {
@@ -76,6 +78,7 @@ fn readings_become_shares_and_rates() {
     near(Feature::EvictionRate, 10.0);
     near(Feature::HostMemoryRatio, 0.75);
     near(Feature::IoPressureRatio, 0.125);
+    near(Feature::MemoryPressureRatio, 0.25);
     near(Feature::ErrorRatio, 0.3);
     near(Feature::ConnectFailureRatio, 0.1);
     near(Feature::LatencyP99, 20.0);
@@ -116,6 +119,8 @@ fn the_nearer_limit_of_cpu_counts_and_a_restart_leaves_it_unknown() {
     assert_eq!(cpu(None, &used(30, 20)).1, None, "it has started again");
     let told_less = Capacity { cpu_time_commands: None, ..before };
     near(cpu(None, &told_less).1, 0.9);
+    let busy = Capacity { cpu_time: Some(Duration::from_secs(4)), cpu_time_commands: None, ..before };
+    assert_eq!(cpu(Some(&quota(4.0)), &busy).0, Some(Cores { used: 1.2, limit: 1.0 }), "more than one core");
     assert_eq!(cpu(None, &Capacity::default()).1, None);
 }
 
@@ -138,6 +143,9 @@ fn time_kept_from_running_is_counted_once() {
     near(kept(figures(5, 5, 5, 1), figures(50, 50, 50, 1)), 1.0);
     near(kept(figures(5, 5, 5, 1), figures(9, 6, 5, 2)), 0.1);
     assert_eq!(kept(HostFigures::default(), figures(5, 5, 5, 1)), None);
+    let stopped =
+        |seconds| HostFigures { cpu_stopped: Some(Duration::from_secs(seconds)), ..HostFigures::default() };
+    near(kept(stopped(5), stopped(6)), 0.1);
     let other = HostFigures { cpu_quota: None, cpu_stopped: None, ..figures(0, 1, 0, 1) };
     assert_eq!(kept(figures(5, 5, 5, 1), other), None, "another process");
 }
@@ -192,6 +200,26 @@ fn the_window_keeps_the_newest_rows_in_order() {
     let series: Vec<_> = window.series(Feature::MemoryRatio).collect();
     assert_eq!(series[0], (0, 0.99));
     assert_eq!(series[WINDOW - 1], (WINDOW - 1, 0.4));
+}
+
+#[test]
+fn a_window_is_empty_until_a_row_comes_and_when_it_was_cleared() {
+    let mut window = Window::default();
+    assert!(window.is_empty() && window.newest().is_none());
+    window.push(row(0.25));
+    window.push(row(0.5));
+    assert_eq!(window.newest().and_then(|newest| newest.get(Feature::MemoryRatio)), Some(0.5));
+    assert!(!window.is_empty());
+    window.clear();
+    assert!(window.is_empty() && window.newest().is_none());
+}
+
+#[test]
+fn a_limit_of_zero_is_none() {
+    assert_eq!(
+        (share(Some(5), Some(0)), share(Some(5), None), share(Some(5), Some(10))),
+        (None, None, Some(0.5))
+    );
 }
 
 #[test]

@@ -118,3 +118,56 @@ proptest! {
         }
     }
 }
+
+/// A sure trend per step over the last 15 steps and the 45 before.
+fn two_paces(long: impl Fn(f64) -> f64, late: impl Fn(f64) -> f64) -> Standing {
+    let step = |step: u32| f64::from(step);
+    let before = (0..45).map(|at| Some(long(step(at))));
+    let after = (0..15).map(|at| Some(late(step(at))));
+    only(&window(Feature::DiskRatio, before.chain(after)))
+}
+
+#[test]
+fn the_surer_trend_counts_and_of_two_alike_the_late_one() {
+    let zigzag = |at: f64, level: f64| if at % 2.0 == 0.0 { level } else { level + 0.05 };
+    let near = |standing: &Standing, per_step: f64| {
+        let found = standing.per_step();
+        assert!((found - per_step).abs() < 0.002, "{found} instead of {per_step}");
+    };
+    near(&two_paces(|at| zigzag(at, 0.1), |at| 0.1 + 0.02 * at), 0.02);
+    near(&two_paces(|at| 0.1 + 0.01 * at, |at| zigzag(at, 0.6)), 0.01);
+    near(&two_paces(|at| 0.1 + 0.001 * at, |at| 0.2 + 0.02 * at), 0.02);
+}
+
+#[test]
+fn a_trend_is_as_sure_as_more_pairs_rise_than_fall() {
+    let sureness = |values: [f64; 5]| {
+        let newest_first: Vec<(f64, f64)> =
+            values.iter().rev().enumerate().map(|(ago, value)| (-index(ago), *value)).collect();
+        trend(&newest_first).expect("five points are enough").sureness
+    };
+    assert_eq!(sureness([1.0, 2.0, 3.0, 4.0, 5.0]), 1.0);
+    assert_eq!(sureness([1.0; 5]), 0.0);
+    assert_eq!(sureness([5.0, 4.0, 3.0, 2.0, 1.0]), 0.0, "what falls is not sure to rise");
+    // Of ten pairs eight rise, and two are level.
+    assert!((sureness([0.0, 0.0, 1.0, 1.0, 2.0]) - 0.8).abs() < 1e-9);
+    assert!(trend(&[(0.0, 4.0), (-1.0, 3.0), (-2.0, 2.0), (-3.0, 1.0)]).is_none(), "four are not");
+}
+
+#[test]
+fn a_store_that_could_evict_and_does_not_ends() {
+    let mut idle = ramp(Feature::MemoryRatio, 0.97, 0.005);
+    flag(&mut idle, Feature::EvictionRate, 0.0, 0.975);
+    assert!(only(&idle).risk()[1] > 0.9);
+}
+
+#[test]
+fn the_noise_of_a_level_is_three_of_its_spreads_and_a_little() {
+    let noisy =
+        window(Feature::ConnectionsRatio, (0..60).map(|s| Some(if s % 2 == 0 { 0.95 } else { 0.99 })));
+    let standing = only(&noisy);
+    let left = standing.limit - standing.used;
+    let expected = 0.5 * logistic(4.0 * (1.0 - left / (3.0 * standing.spread + 0.003)));
+    assert!((standing.spread - 0.04).abs() < 0.005, "{}", standing.spread);
+    assert!((standing.risk()[0] - expected).abs() < 1e-9, "{:?} instead of {expected}", standing.risk());
+}

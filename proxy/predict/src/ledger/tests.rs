@@ -86,3 +86,18 @@ fn clients_call_it_a_failure_after_three_bad_steps() {
     assert!(push(Feature::ConnectFailureRatio, 0.5));
     assert!(!push(Feature::ErrorRatio, 0.04));
 }
+
+#[test]
+fn what_happened_long_ago_counts_for_less() {
+    let mut ledger = Ledger::default();
+    for _ in 0..20 {
+        ledger.step(risk());
+    }
+    ledger.failed();
+    let before = ledger.happened[0];
+    // A month of minutes leaves one in e.
+    for _ in 0..43_200 {
+        ledger.step(None);
+    }
+    assert!((ledger.happened[0] / before - (-1.0_f64).exp()).abs() < 0.01, "{}", ledger.happened[0]);
+}

@@ -249,3 +249,37 @@ fn an_output_of_another_shape_than_stated_is_refused() {
         "{short:?}"
     );
 }
+
+#[test]
+fn a_file_that_is_larger_than_any_model_is_not_read() {
+    let path = std::env::temp_dir().join(format!("foretoken-model-{}.onnx", std::process::id()));
+    let read = |length: u64| {
+        std::fs::File::create(&path)
+            .and_then(|file| file.set_len(length))
+            .expect("a directory for such files");
+        let refused = Model::read(&path);
+        std::fs::remove_file(&path).expect("it is there");
+        matches!(refused, Err(BadModel::Graph(why)) if why.contains("larger than"))
+    };
+    assert!(!read(BYTES_MOST) && read(BYTES_MOST + 1));
+}
+
+#[test]
+fn a_model_shows_what_it_was_trained_on_and_not_its_weights() {
+    let shown = format!("{:?}", Model::embedded().expect("a test holds that"));
+    assert!(shown.starts_with("Model { base_rates: Some([") && shown.len() < 200, "{shown}");
+}
+
+#[test]
+fn a_shape_is_told_with_the_names_of_what_is_open() {
+    let mut proto = ModelProto::decode(EMBEDDED).expect("it is ONNX");
+    let mut input = graph_of(&mut proto).input[0].clone();
+    let dims = &mut tensor(&mut input).shape.as_mut().expect("a shape").dim;
+    let named = |name: &str| Some(dimension::Value::DimParam(name.to_owned()));
+    (dims[0].value, dims[1].value, dims[2].value) = (named("batch"), named("rows"), None);
+    assert_eq!(
+        describe(&input),
+        format!("{}: float32 [N, rows, ?]", input.name),
+        "whatever a batch is called"
+    );
+}

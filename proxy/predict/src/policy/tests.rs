@@ -261,3 +261,37 @@ fn work_comes_along_to_a_mirror_and_fills_a_twin_but_not_a_larger_one() {
     assert!(matches!(found.why, Why::RunsOut { same_limit: true, .. }), "{:?}", found.why);
     assert_eq!(ask(cores(0.2, 0.2), cores(0.1, 1.0)).action, Action::Switch("b".into()));
 }
+
+#[test]
+fn what_is_decided_and_why_has_names() {
+    let policies = [Policy::Observe, Policy::Prepare, Policy::Switch];
+    assert_eq!(policies.map(Policy::as_str), ["observe", "prepare", "switch"]);
+    let actions = [Action::Stay, Action::Prepare, Action::Switch("b".into())];
+    assert_eq!(actions.each_ref().map(Action::as_str), ["stay", "prepare", "switch"]);
+    let (mirror, resource) = (|| EndpointId::from("b"), Resource::Memory);
+    let reasons = [
+        Why::Calm,
+        Why::NotUrgent,
+        Why::NoCause,
+        Why::ComesAlong(Subject::Resource(Resource::Cpu)),
+        Why::CoolDown(Duration::from_secs(1)),
+        Why::NoMirror,
+        Why::Shared(mirror(), resource),
+        Why::Unseen(mirror(), resource),
+        Why::RunsOut { mirror: mirror(), resource, steps: 1.0, same_limit: true },
+        Why::Lasts(mirror(), 1.0),
+    ];
+    let names = [
+        "calm",
+        "not_urgent",
+        "no_cause",
+        "comes_along",
+        "cool_down",
+        "no_mirror",
+        "shared",
+        "unseen",
+        "runs_out",
+        "lasts",
+    ];
+    assert_eq!(reasons.each_ref().map(Why::as_str), names);
+}
