@@ -13,7 +13,7 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e failover unsafe-rules sim container manifests check advisories train bench bench-failover bench-predict
+.PHONY: help setup build demo test e2e failover unsafe-rules sim mutants container manifests check advisories train bench bench-failover bench-predict
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
@@ -22,6 +22,7 @@ help:
 	@echo "make failover        only the tests of the whole program: switchovers, crashes, freezes, two sidecars"
 	@echo "make unsafe-rules    the proof that the history checker notices a broken safety rule"
 	@echo "make sim             thousands of simulated stores with two sidecars: make sim SEEDS=5000 FIRST=0"
+	@echo "make mutants         breaks five crates, one small change at a time: a test must notice each (hours; MUTANTS=\"-f FILE\")"
 	@echo "make check           formatting, lints, documentation, licences, arrows between crates"
 	@echo "make advisories      known vulnerabilities of dependencies (cargo-deny, needs the network)"
 	@echo "make container       builds the image and runs it as a sidecar beside two Redis, in one network namespace (root)"
@@ -57,6 +58,14 @@ SEEDS ?= 2000
 FIRST ?= 0
 sim: setup
 	FORETOKEN_SEED=$(FIRST) FORETOKEN_SEEDS=$(SEEDS) $(CARGO) test --workspace --test two_holders
+
+# Changes what a machine can think of, in a copy of the tree, and runs the tests of the crate. .cargo/mutants.toml says what
+# is left alone. A part of it: make mutants MUTANTS="-f proxy/token/src/tier.rs"
+MUTANTS ?=
+MUTATED := config failover health predict token
+mutants: setup
+	@command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked
+	$(CARGO) mutants $(MUTATED:%=-p foretoken-%) --test-tool $(if $(NEXTEST),nextest --cargo-test-arg=--max-fail=1,cargo --cargo-test-arg=--tests) $(MUTANTS)
 
 e2e: build
 	$(TEST) --test e2e
