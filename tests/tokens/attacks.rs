@@ -121,7 +121,8 @@ async fn no_token_is_ever_repeated() {
         // Its end is the signature, and what comes behind it: without that it is no token.
         let secret = &token[token.len() / 2..];
         for (place, text) in [("the log", &log), ("what was answered", &told)] {
-            let found = text.find(secret).map(|at| text[..at].lines().next_back().unwrap_or_default().to_owned());
+            let found =
+                text.find(secret).map(|at| text[..at].lines().next_back().unwrap_or_default().to_owned());
             assert_eq!(found, None, "a token stands in {place}");
         }
     }
