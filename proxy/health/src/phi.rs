@@ -93,7 +93,7 @@ mod tests {
         // The first three with the floor of 50 ms as the deviation, the last with the 100 ms of its gaps.
         for (found, expected) in [
             (regular.phi(at(last + 300)), 4.736_694_6),
-            (regular.phi(at(last + 100)), 0.301_030_0),
+            (regular.phi(at(last + 100)), std::f64::consts::LOG10_2),
             (regular.phi(at(last + 50)), 0.075_033_0),
             (regular.phi(at(last + 600)), 37.584_713_1),
             (uneven.phi(at(end + 500)), 2.909_475_3),

@@ -38,7 +38,7 @@ pub(super) struct Answer {
 impl Question {
     /// Answers it. Takes tenths of milliseconds with our model, and as long as it likes with another.
     pub(super) fn answer(&self, clock: &dyn Clock) -> Answer {
-        let timed = self.model.as_ref().map(|model| Timed { model: &**model, clock, first: Cell::new(None) });
+        let timed = self.model.as_ref().map(|model| Timed { model, clock, first: Cell::new(None) });
         let model = timed.as_ref().map(|timed| timed as &dyn Predictor);
         let weigh = if self.rule { assess } else { assess_by_model };
         let assessment = weigh(&self.window, model, &self.calibration);

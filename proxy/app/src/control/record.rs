@@ -37,7 +37,6 @@ pub(super) fn load(registry: &dyn Registry, store: &StoreId) -> Result<Option<Re
 }
 
 /// Replaces `expected` by `record`. Waits for the disk.
-#[expect(clippy::result_large_err, reason = "once in a change of primary, beside a write to the disk")]
 pub(super) fn save(
     registry: &Arc<dyn Registry>,
     store: &StoreId,

@@ -99,12 +99,12 @@ section! {
         /// PEM file of its private key, not encrypted. Nobody but its owner and group may read it.
         fixed key_file: PathBuf = required("admin.key");
         /// PEM file of CAs. A caller who shows a certificate of one of them may read without the bearer secret; what else it
-        /// may do, operator_sha256 and [[service]] say. Who shows none needs the secret as before.
+        /// may do, operator_sha256 and the service tables say. Who shows none needs the secret as before.
         /// When it is unset, no certificate is asked for.
         fixed client_ca_file: Option<PathBuf> = optional("callers-ca.pem");
         /// SHA-256 of the certificates that may change things without the bearer secret, as `openssl x509 -noout -fingerprint
         /// -sha256` prints them.
-        /// When it is unset: every certificate of client_ca_file may, until there is a [[service]]; then none may.
+        /// When it is unset: every certificate of client_ca_file may, until there is a service table; then none may.
         live operator_sha256: Option<Vec<CertificateHash>> =
             optional(["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]);
     }

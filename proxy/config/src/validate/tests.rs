@@ -286,7 +286,8 @@ fn servers_that_copy_each_other_have_addresses_that_mean_the_same_to_all() {
 #[test]
 fn times_fit_into_each_other() {
     let lease = |text: &'static str| [("#end", text)];
-    let cases: [(&[(&str, &str); 1], &[&str]); 13] = [
+    type Case<'a> = (&'a [(&'a str, &'a str); 1], &'a [&'a str]);
+    let cases: [Case<'_>; 13] = [
         (
             &lease(
                 "[store.switchover]\nhold_deadline = \"100ms\"\n[store.lease]\nttl = \"400ms\"\nrenew = \"10ms\"",

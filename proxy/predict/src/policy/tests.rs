@@ -135,6 +135,55 @@ fn the_mirror_that_lasts_longest_is_taken_and_one_that_is_not_ready_never() {
 }
 
 #[test]
+fn of_mirrors_that_last_alike_the_first_is_taken() {
+    let larger = || Usages::default().with(Resource::Memory, usage(230.0 * MIB, 512.0 * MIB, 2.0 * MIB));
+    let mirrors = [mirror("b", larger()), mirror("c", larger())];
+    assert_eq!(ask(&full(), &mirrors, &[memory()], Policy::Switch).action, Action::Switch("b".into()));
+}
+
+#[test]
+fn of_mirrors_that_are_no_cure_the_one_that_lasts_longest_is_named() {
+    let lasting = |left: f64| {
+        Usages::default().with(Resource::Memory, usage((256.0 - left) * MIB, 256.0 * MIB, 2.0 * MIB))
+    };
+    let (five, thirteen, none) = (lasting(10.0), lasting(26.0), lasting(0.0));
+    let unseen = Usages::default();
+    for (mirrors, named, after) in [
+        ([five, thirteen], "c", 13.0),
+        ([thirteen, five], "b", 13.0),
+        ([five, five], "b", 5.0),
+        // What is not known is worth less than what ends at once.
+        ([unseen, none], "c", 0.0),
+        ([none, unseen], "b", 0.0),
+    ] {
+        let [b, c] = mirrors;
+        let found = ask(&full(), &[mirror("b", b), mirror("c", c)], &[memory()], Policy::Switch).why;
+        let Why::RunsOut { mirror, steps, .. } = found else { panic!("{found:?}") };
+        assert_eq!((mirror, steps), (named.into(), after));
+    }
+}
+
+#[test]
+fn clients_and_their_growth_are_added_to_what_the_mirror_has() {
+    let own = Usages::default().with(Resource::Connections, usage(50.0, 100.0, 4.0));
+    let leak = cause(Subject::Resource(Resource::Connections), Cure::Move, 0.9);
+    let theirs = Usages::default().with(Resource::Connections, usage(10.0, 100.0, 1.0));
+    let found = ask(&own, &[mirror("b", theirs)], &[leak], Policy::Switch);
+    assert!(matches!(found.why, Why::RunsOut { steps: 8.0, .. }), "{:?}", found.why);
+}
+
+#[test]
+fn of_what_ends_at_the_same_time_the_first_is_named() {
+    let twin = full().with(Resource::Disk, usage(87.0, 100.0, 1.0));
+    let found = ask(&full(), &[mirror("b", twin)], &[memory()], Policy::Switch);
+    assert!(
+        matches!(found.why, Why::RunsOut { resource: Resource::Memory, steps: 13.0, .. }),
+        "{:?}",
+        found.why
+    );
+}
+
+#[test]
 fn load_comes_along_so_people_must_look() {
     let slow = cause(Subject::Feature(Feature::LatencyP99), Cure::Alert, 0.8);
     let larger = Usages::default().with(Resource::Memory, usage(1.0, 512.0 * MIB, 0.0));
