@@ -1,12 +1,12 @@
 //! Data blocks while the primary is down: some go on with what a mirror has, some wait, some are told at once.
 
 use foretoken_app::client::model::StoreStatus;
-use foretoken_demo::sidecar::is_equal;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, FromRedisValue, RedisResult, cmd};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
+use crate::arrived::has_arrived;
 use crate::life::log_with;
 use crate::support::{LONG, Store};
 
@@ -71,8 +71,9 @@ async fn without_primary(more: &str) -> (Store, Clients) {
     .await;
     let mut clients = Clients::connect(&store).await;
     let ones = [("cart:1", 1), ("geo:1", 1), ("user:1", 1), ("rest", 1)];
-    let () = clients.next().mset(&ones).await.expect("writes");
-    store.wait("a mirror that lacks nothing", is_equal).await;
+    let mut writer = clients.next();
+    let () = writer.mset(&ones).await.expect("writes");
+    has_arrived(&mut writer).await;
     store.servers[0].kill().expect("dies");
     store.wait("the loss to be noticed", |status| !status.ready).await;
     (store, clients)
@@ -130,7 +131,7 @@ async fn queued_writes_are_executed_once_by_the_new_primary_and_refused_ones_nev
     let mut clients = Clients::connect(&store).await;
     let mut client = clients.next();
     let () = client.mset(&[("cart:1", 1), ("user:1", 1)]).await.expect("writes");
-    store.wait("a mirror that lacks nothing", is_equal).await;
+    has_arrived(&mut client).await;
     store.servers[0].freeze().expect("freezes");
     store.wait("the loss to be noticed", |status| !status.ready).await;
     let refusal = client.incr::<_, _, i64>("cart:1", 1).await;

@@ -12,8 +12,11 @@ use tokio::time::{Instant, interval};
 
 use crate::support::{LONG, Seen, Store, program, servers};
 
-/// From nothing to everything.
-const RAMP: Ramp = Ramp { to: 1.0, over: Duration::from_secs(20) };
+/// From nothing to everything. A server gets slow before it has no CPU left, so that this takes a little longer.
+const fn ramp(kind: Kind) -> Ramp {
+    let seconds = if matches!(kind, Kind::Cpu) { 28 } else { 20 };
+    Ramp { to: 1.0, over: Duration::from_secs(seconds) }
+}
 /// A level at which stores live for years.
 const BENIGN: Ramp = Ramp { to: 0.95, over: Duration::ZERO };
 /// For how many steps it is watched.
@@ -69,8 +72,9 @@ async fn play(kind: Kind, risk: &str) -> Option<(Moments, Seen)> {
     let store = &place.store;
     let clients = store.clients_with(Mix::Visitors);
     clients.work(1000).await;
-    let exhaustion = Exhaustion::begin(kind, &store.servers[0], RAMP).await.expect("begins");
-    let moments = watch(&store.sidecar, "a", &exhaustion, RAMP.over, |_| {}).await.expect("answers");
+    let ramp = ramp(kind);
+    let exhaustion = Exhaustion::begin(kind, &store.servers[0], ramp).await.expect("begins");
+    let moments = watch(&store.sidecar, "a", &exhaustion, ramp.over, |_| {}).await.expect("answers");
     assert!(moments.gone.is_some(), "{} of a server was not used up", kind.as_str());
     // What it is like with nothing left: to a primary that has, nothing happens.
     if moments.moved.is_none() && kind != Kind::Cpu {

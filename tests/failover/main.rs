@@ -1,6 +1,8 @@
 //! The whole program over real servers: switchovers, crashes, freezes, restarts, and what the history says of them.
 
 mod alone;
+#[path = "../support/arrived.rs"]
+mod arrived;
 mod blocks;
 mod crash;
 mod durable;

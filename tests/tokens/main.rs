@@ -5,6 +5,8 @@ mod certificates;
 #[path = "../support/http.rs"]
 mod http;
 
+#[path = "../support/arrived.rs"]
+mod arrived;
 mod attacks;
 mod docs;
 mod full;

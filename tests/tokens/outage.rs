@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use foretoken_app::client::StoreId;
 use foretoken_app::client::model::{AuthorityRole, SwitchoverOutcome, SwitchoverRequest};
-use foretoken_demo::sidecar::{STORE, Setup, Sidecar, is_equal};
+use foretoken_demo::sidecar::{STORE, Setup, Sidecar};
 use foretoken_types::StoreState;
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 
+use crate::arrived::has_arrived;
 use crate::http;
 use crate::support::{House, LONG, until};
 
@@ -57,7 +58,7 @@ async fn with_the_primary_killed_the_api_gives_t1_mirrors_are_read_and_writes_wa
     .await;
     let (mut reader, mut writer) = (connect(&house).await, connect(&house).await);
     redis::cmd("SET").arg("k").arg("v").exec_async(&mut writer).await.expect("writes");
-    house.wait("the mirror to have it", is_equal).await;
+    has_arrived(&mut writer).await;
     let before = house.ask("/v1/tokens", ASK);
     assert_eq!(before.text("tier"), "valid");
     let told = events(&house);
@@ -150,7 +151,7 @@ async fn while_writes_are_held_for_a_switchover_there_is_t1() {
     let before = house.ask("/v1/tokens", ASK);
     let mut writer = connect(&house).await;
     redis::cmd("SET").arg("k").arg(1).exec_async(&mut writer).await.expect("writes");
-    house.wait("the mirror to have it", is_equal).await;
+    has_arrived(&mut writer).await;
     house.servers[1].freeze().expect("it runs");
     redis::cmd("SET").arg("k").arg(2).exec_async(&mut writer).await.expect("writes");
     let client = house.sidecar.client().clone();
