@@ -26,6 +26,8 @@ mod repair;
 mod rights;
 mod start;
 mod take;
+#[cfg(test)]
+mod testing;
 
 pub use effect::{Change, ChangeKind, Check, Effect, Loss, Order, Outcome, Step};
 pub use event::{Answer, Claimed, Event, Lag, Rejection, SaveFailure, Settings, Verdict};

@@ -1,44 +1,25 @@
-use foretoken_types::{Epoch, InstanceId, Persistence};
+use foretoken_types::InstanceId;
 
 use super::*;
+use crate::Params;
 use crate::knowledge::Identity;
-use crate::{Params, Record};
+use crate::testing::{observation, record};
 
 /// In charge of a store whose data is called "now", was called "before" until position 10, and whose primary was `a`.
 fn machine() -> Machine {
     let mut machine =
         Machine::new(Params::new("cache".into(), InstanceId::new("one"), vec!["a".into(), "b".into()], 2));
     machine.identity = Some(Identity { run_id: "r".to_owned(), history: "now".to_owned() });
-    machine.registry.record = Some(Record {
-        epoch: Epoch(3),
-        primary: "a".into(),
-        previous: None,
-        history: "now".to_owned(),
-        descends: Some("before".to_owned()),
-        position: Position(10),
-        cause: Cause::Found,
-        owned: true,
-        intent: None,
-    });
+    machine.registry.record = Some(record());
     machine
 }
 
 fn found(role: Role, history: &str, position: u64) -> Observation {
     Observation {
-        role,
-        run_id: "r".to_owned(),
         history: history.to_owned(),
-        previous_history: None,
         position: Position(position),
         writable: false,
-        loading: false,
-        persistence: Persistence::Log,
-        keys: 1,
-        replicas: 0,
-        marker: None,
-        owner: None,
-        followers: 0,
-        managed_by: None,
+        ..observation(role)
     }
 }
 

@@ -1,39 +1,15 @@
-use foretoken_types::{Epoch, Link, Persistence, Position};
+use foretoken_types::{Epoch, Link, Position};
 
 use super::*;
+use crate::testing::{observation, record};
 
 fn found(role: Role, history: &str) -> Observation {
-    Observation {
-        role,
-        run_id: "r".to_owned(),
-        history: history.to_owned(),
-        previous_history: None,
-        position: Position(1),
-        writable: true,
-        loading: false,
-        persistence: Persistence::Log,
-        keys: 1,
-        replicas: 0,
-        marker: None,
-        owner: None,
-        followers: 0,
-        managed_by: None,
-    }
+    Observation { history: history.to_owned(), ..observation(role) }
 }
 
 #[test]
 fn data_is_continued_by_who_bears_its_name_or_marker_or_is_copied_by_who_had_it() {
-    let record = Record {
-        epoch: Epoch(3),
-        primary: "a".into(),
-        previous: None,
-        history: "now".to_owned(),
-        descends: Some("before".to_owned()),
-        position: Position(0),
-        cause: Cause::Found,
-        owned: true,
-        intent: None,
-    };
+    let record = record();
     let primary = |history: &str| found(Role::Primary, history);
     let marked = |epoch: u64| Observation { marker: Some(Epoch(epoch)), ..primary("other") };
     let after = |history: &str| Observation {
