@@ -7,4 +7,5 @@ mod blocks;
 mod bounds;
 mod hold;
 mod pass;
+mod relay;
 mod sharing;

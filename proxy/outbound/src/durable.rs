@@ -38,7 +38,7 @@ pub(crate) struct DurableLayer {
 
 impl DurableLayer {
     pub(crate) fn new(view: Rc<View>, asks: mpsc::Sender<Ask>) -> Self {
-        Self { asker: Rc::new(Asker { view, asks }) }
+        Self { asker: Rc::new(Asker::new(view, asks)) }
     }
 }
 
@@ -109,12 +109,17 @@ where
     }
 }
 
-struct Asker {
+/// Asks whether a mirror has a write.
+pub(crate) struct Asker {
     view: Rc<View>,
     asks: mpsc::Sender<Ask>,
 }
 
 impl Asker {
+    pub(crate) const fn new(view: Rc<View>, asks: mpsc::Sender<Ask>) -> Self {
+        Self { view, asks }
+    }
+
     /// Whether a write that was sent under `epoch` must reach a mirror. What has ended is the affair of the layers above.
     fn is_needed(&self, epoch: Epoch) -> bool {
         let posture = self.view.posture();
@@ -150,11 +155,11 @@ impl Asker {
         sender.end(ended);
     }
 
-    /// Waits until a mirror has everything that was executed so far.
+    /// Waits until a mirror has everything that was executed so far, if it must.
     ///
     /// # Errors
     /// No mirror had it within `hold_max`, or the epoch ended: the write may survive or not.
-    async fn confirmed(&self, epoch: Epoch) -> Result<(), Fault> {
+    pub(crate) async fn confirmed(&self, epoch: Epoch) -> Result<(), Fault> {
         let end = self.view.now() + self.view.tunables().hold_max;
         let mut posture = self.view.watch();
         while self.is_needed(epoch) {

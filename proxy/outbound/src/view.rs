@@ -102,14 +102,18 @@ impl View {
         self.posture().epoch
     }
 
+    /// The primary and its epoch, if it takes such requests now.
+    pub(crate) fn primary_for(&self, access: Access, now: BootInstant) -> Option<(usize, Epoch)> {
+        let posture = self.posture();
+        self.primary.get().filter(|_| posture.admits(access, now)).map(|primary| (primary, posture.epoch))
+    }
+
     /// Where `batch` may go now; `None`: nowhere yet. `pinned`: the session can't be served by a mirror.
     pub(crate) fn admit(&self, batch: &Batch, pinned: bool, now: BootInstant) -> Option<Target> {
-        let posture = self.posture();
-        if let Some(primary) = self.primary.get()
-            && posture.admits(batch.access, now)
-        {
-            return Some(Target::Primary(primary, posture.epoch));
+        if let Some((primary, epoch)) = self.primary_for(batch.access, now) {
+            return Some(Target::Primary(primary, epoch));
         }
+        let posture = self.posture();
         let stale = batch.access == Access::Read && !pinned && posture.admits_stale(now);
         let limit = match batch.carriage {
             Carriage::Shared if stale => self.policy(batch).stale_reads,

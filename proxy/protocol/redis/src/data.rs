@@ -8,6 +8,7 @@ use foretoken_protocol::{BlockMap, Meter, Protocol};
 use foretoken_transport::{Connector, Stream};
 use foretoken_types::Fault;
 
+use crate::relay::RedisRelay;
 use crate::session::{RedisSession, SessionKey};
 use crate::upstream::{self, RedisUpstream};
 
@@ -21,9 +22,14 @@ pub struct Redis {
 impl Protocol for Redis {
     type Session = RedisSession;
     type Upstream = RedisUpstream;
+    type Relay = RedisRelay;
 
     fn session(&self) -> RedisSession {
         RedisSession::new(self.blocks.clone())
+    }
+
+    fn relay(&self, key: &SessionKey) -> RedisRelay {
+        RedisRelay::new(key.is_resp3())
     }
 
     async fn connect(

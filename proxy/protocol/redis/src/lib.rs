@@ -3,11 +3,13 @@
 
 mod control;
 mod data;
+mod relay;
 mod session;
 mod upstream;
 
 pub use control::{ControlParams, Credentials, RedisControl};
 pub use data::Redis;
+pub use relay::RedisRelay;
 pub use session::{RedisSession, SessionKey};
 pub use upstream::{Pending, RedisUpstream};
 pub mod classify;

@@ -6,12 +6,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use foretoken_protocol::{Batch, BlockMap, Blocks, Carriage, Refusal, Restore, Retirement, Session, Step};
 use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 
-use crate::classify::{Class, Kind, Reach, classify, keys};
+use crate::classify::{Class, Kind, Reach, classify, keys, with_less_time};
 use crate::reply;
 use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk};
 
@@ -129,8 +130,8 @@ impl RedisSession {
             Kind::Blocking | Kind::Wait if self.transaction.is_some() => Lane::Run(Carriage::Dedicated),
             Kind::Blocking | Kind::Wait => Lane::Alone(Carriage::Blocking),
             // The relay begins on a new connection: what is watched or queued would be forgotten.
-            Kind::Relay if self.is_atomic() => Lane::Here,
-            Kind::Relay => Lane::Alone(Carriage::Relay),
+            Kind::Relay(_) if self.is_atomic() => Lane::Here,
+            Kind::Relay(_) => Lane::Alone(Carriage::Relay),
             // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
             // the lines behind it executed.
             Kind::Foreign => Lane::Here,
@@ -151,7 +152,7 @@ impl RedisSession {
         if kind == Kind::Foreign {
             return Step::Answer { reply: Bytes::new(), close: true };
         }
-        if kind == Kind::Relay && !self.transaction.as_ref().is_some_and(Transaction::is_lost) {
+        if matches!(kind, Kind::Relay(_)) && !self.transaction.as_ref().is_some_and(Transaction::is_lost) {
             let reply = Bytes::from_static(
                 b"-ERR Foretoken can't do this between WATCH or MULTI and EXEC: connect again\r\n",
             );
@@ -228,7 +229,7 @@ impl RedisSession {
         }
         let carriage = match class.kind {
             _ if self.relaying => Carriage::Relay,
-            Kind::Relay => Carriage::Relay,
+            Kind::Relay(_) => Carriage::Relay,
             _ => Carriage::Dedicated,
         };
         self.relaying |= carriage == Carriage::Relay;
@@ -445,7 +446,7 @@ impl Session for RedisSession {
                 self.watching = false;
                 self.dirty = false;
             }
-            Kind::Sticky | Kind::Relay => self.pinned = true,
+            Kind::Sticky | Kind::Relay(_) => self.pinned = true,
             _ => {}
         }
         if self.transaction.is_some() {
@@ -497,6 +498,10 @@ impl Session for RedisSession {
                 Some(words.freeze())
             }
         }
+    }
+
+    fn with_less_time(&self, batch: &Batch, waited: Duration) -> Option<Bytes> {
+        with_less_time(&batch.frames, waited)
     }
 
     fn restored(&self, reply: &[u8]) -> bool {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::classify::Kind;
+use crate::wire::append_request;
 
 /// Protocol version, credentials, database and names of a session. All of it was accepted by the server.
 ///
@@ -129,12 +130,7 @@ impl SessionKey {
         let mut requests = 0;
         let mut send = |parts: &[&[u8]]| {
             requests += 1;
-            out.put_slice(format!("*{}\r\n", parts.len()).as_bytes());
-            for part in parts {
-                out.put_slice(format!("${}\r\n", part.len()).as_bytes());
-                out.put_slice(part);
-                out.put_slice(b"\r\n");
-            }
+            append_request(&mut out, parts);
         };
         if let Some((user, password)) = &state.credentials {
             match user {
