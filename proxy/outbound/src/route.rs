@@ -208,7 +208,10 @@ async fn over_own<P: Protocol>(
         }
     };
     let retirement = client.session.borrow_mut().replied(batch, &reply.first);
-    if retirement == Retirement::Surplus {
+    if retirement == Retirement::Spent {
+        client.own.borrow_mut().take();
+    }
+    if matches!(retirement, Retirement::Surplus | Retirement::Spent) {
         // The session's key may have changed, and with it the shared connection that fits.
         client.shared.borrow_mut().take();
     }
@@ -216,7 +219,8 @@ async fn over_own<P: Protocol>(
         own.surplus.set(retirement == Retirement::Surplus);
     }
     // The session has taken over what such a reply says; refused after that, the client would think otherwise.
-    let right = if matches!(retirement, Retirement::Surplus | Retirement::Told) { None } else { epoch };
+    let told = matches!(retirement, Retirement::Surplus | Retirement::Spent | Retirement::Told);
+    let right = if told { None } else { epoch };
     Ok(Response::of(reply, right))
 }
 

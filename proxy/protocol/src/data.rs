@@ -80,6 +80,8 @@ pub enum Retirement {
     /// No state, and it is in the session's replay state like any shared one (the session has logged in on it). As above, the
     /// reply told of nothing else.
     Surplus,
+    /// No state, and nobody else can use it: close it. As above, the reply told of nothing else.
+    Spent,
 }
 
 /// How a session gets from one connection of its own to another.

@@ -14,6 +14,7 @@ use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 
 use crate::classify::{Class, Kind, Reach, classify, keys, with_less_time};
 use crate::reply;
+use crate::scripts::Scripts;
 use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk};
 
 mod key;
@@ -48,6 +49,8 @@ pub struct RedisSession {
     /// The session relays bytes; see [`Carriage::Relay`].
     relaying: bool,
     key: SessionKey,
+    /// The key of a new session.
+    fresh: SessionKey,
     /// It holds state that can't be moved to another connection.
     pinned: bool,
     watching: bool,
@@ -59,6 +62,7 @@ pub struct RedisSession {
     sent: Sent,
     /// `None`: the store has no named blocks, and nobody looks at keys.
     blocks: Option<Arc<BlockMap>>,
+    scripts: Arc<Scripts>,
 }
 
 /// How a request travels.
@@ -73,21 +77,22 @@ enum Lane {
 }
 
 impl Default for RedisSession {
-    /// In a store without named blocks.
+    /// In a store without named blocks, with nothing to tell to others.
     fn default() -> Self {
-        Self::new(None)
+        Self::new(SessionKey::default(), None, Arc::default())
     }
 }
 
 impl RedisSession {
-    /// A new client, in a store with these blocks.
+    /// A new client that is served as `fresh` until it says who it is, in a store with these blocks and scripts.
     #[must_use]
-    pub fn new(blocks: Option<Arc<BlockMap>>) -> Self {
+    pub fn new(fresh: SessionKey, blocks: Option<Arc<BlockMap>>, scripts: Arc<Scripts>) -> Self {
         Self {
             scanner: RequestScanner::default(),
             long: false,
             relaying: false,
-            key: SessionKey::default(),
+            key: fresh.clone(),
+            fresh,
             pinned: false,
             watching: false,
             dirty: false,
@@ -95,6 +100,7 @@ impl RedisSession {
             primed: false,
             sent: Sent::Nothing,
             blocks,
+            scripts,
         }
     }
 
@@ -135,11 +141,7 @@ impl RedisSession {
             // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
             // the lines behind it executed.
             Kind::Foreign => Lane::Here,
-            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo
-                if !self.is_pinned() =>
-            {
-                Lane::Alone(Carriage::Setup)
-            }
+            kind if kind.is_setup() && !self.is_pinned() => Lane::Alone(Carriage::Setup),
             _ => Lane::Alone(Carriage::Dedicated),
         }
     }
@@ -174,7 +176,7 @@ impl RedisSession {
             }
             (Kind::Reset, Some(_)) => {
                 self.end_transaction();
-                self.key = SessionKey::default();
+                self.key = self.fresh.clone();
                 reply::reset()
             }
             _ => reply::queued(),
@@ -422,15 +424,17 @@ impl Session for RedisSession {
             Kind::Reset => {
                 self.end_transaction();
                 self.pinned = false;
-                self.key = SessionKey::default();
-                return Retirement::Surplus;
+                self.key = self.fresh.clone();
+                // It is the server's default user's now, which a new session need not be.
+                let as_new = self.key == SessionKey::default();
+                return if as_new { Retirement::Surplus } else { Retirement::Spent };
             }
             _ if self.transaction.is_some() => {
                 if let Some(transaction) = &mut self.transaction {
                     transaction.queue(batch, kind);
                 }
             }
-            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo => {
+            kind if kind.is_setup() => {
                 if succeeded {
                     self.key.apply(kind, args(&batch.frames));
                 } else if kind == Kind::Hello && may_have_logged_in(&batch.frames, reply) {
@@ -441,6 +445,7 @@ impl Session for RedisSession {
                     return Retirement::Surplus;
                 }
             }
+            Kind::Scripts if succeeded => self.scripts.executed(&batch.frames),
             Kind::Watch => self.watching |= succeeded,
             Kind::Unwatch => {
                 self.watching = false;
