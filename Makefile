@@ -13,7 +13,7 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e failover unsafe-rules sim mutants container manifests check advisories train bench bench-failover bench-predict
+.PHONY: help setup build demo test e2e failover unsafe-rules sim mutants fuzz container manifests check advisories train bench bench-failover bench-predict
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
@@ -23,6 +23,7 @@ help:
 	@echo "make unsafe-rules    the proof that the history checker notices a broken safety rule"
 	@echo "make sim             thousands of simulated stores with two sidecars: make sim SEEDS=5000 FIRST=0"
 	@echo "make mutants         breaks five crates, one small change at a time: a test must notice each (hours; MUTANTS=\"-f FILE\")"
+	@echo "make fuzz            bytes that nobody sends, an hour of them: parsers, sessions, relays (nightly toolchain; FUZZ_SECONDS=900 each)"
 	@echo "make check           formatting, lints, documentation, licences, arrows between crates"
 	@echo "make advisories      known vulnerabilities of dependencies (cargo-deny, needs the network)"
 	@echo "make container       builds the image and runs it as a sidecar beside two Redis, in one network namespace (root)"
@@ -66,6 +67,18 @@ MUTATED := config failover health predict token
 mutants: setup
 	@command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked
 	$(CARGO) mutants $(MUTATED:%=-p foretoken-%) --test-tool $(if $(NEXTEST),nextest --cargo-test-arg=--max-fail=1,cargo --cargo-test-arg=--tests) $(MUTANTS)
+
+# What libFuzzer finds to be new is kept beside the builds; what breaks a property is written to tests/fuzz/artifacts and belongs into
+# the corpus, over which `make test` runs the same properties.
+FUZZ_SECONDS ?= 900
+FUZZED := requests replies session relay
+fuzz: setup
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	@for target in $(FUZZED); do \
+	  mkdir -p $(or $(CARGO_TARGET_DIR),target)/fuzz/$$target && \
+	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz $$target \
+	    $(or $(CARGO_TARGET_DIR),target)/fuzz/$$target tests/fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
 
 e2e: build
 	$(TEST) --test e2e

@@ -59,6 +59,8 @@ pub struct RedisSession {
     transaction: Option<Transaction>,
     /// A `WAIT` that stands at the front of the input has been prepared.
     primed: bool,
+    /// It could not be prepared, and is not executed for the same reason.
+    unprimed: Option<FaultKind>,
     sent: Sent,
     /// `None`: the store has no named blocks, and nobody looks at keys.
     blocks: Option<Arc<BlockMap>>,
@@ -98,6 +100,7 @@ impl RedisSession {
             dirty: false,
             transaction: None,
             primed: false,
+            unprimed: None,
             sent: Sent::Nothing,
             blocks,
             scripts,
@@ -384,7 +387,9 @@ impl Session for RedisSession {
                 break;
             }
             if class.kind == Kind::Wait && !self.primed && self.transaction.is_none() && !self.relaying {
-                return self.prime();
+                let Some(why) = self.unprimed.take() else { return self.prime() };
+                input.advance(frame.len);
+                return Step::Answer { reply: reply::not_executed(why), close: false };
             }
             let frames = input.split_to(frame.len).freeze();
             return match lane {
@@ -591,6 +596,9 @@ impl Session for RedisSession {
             transaction.abort(fault.kind);
         }
         self.primed = false;
+        if batch.quiet {
+            self.unprimed = Some(fault.kind);
+        }
         let ended =
             matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed) || self.pinned || self.watching;
         refusal.words = (!ended).then(|| words.freeze());

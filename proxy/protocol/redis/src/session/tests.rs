@@ -326,3 +326,16 @@ fn a_pipeline_is_taken_apart_into_reads_and_writes_in_order() {
         "a transaction is one thing"
     );
 }
+
+#[test]
+fn a_wait_that_cannot_be_prepared_is_refused_once() {
+    let mut session = RedisSession::default();
+    let mut input = frames(&[&["WAIT", "1", "10"], &["GET", "a"]]);
+    let Step::Batch(quiet) = session.step(&mut input) else { panic!("something harmless first") };
+    assert!(quiet.quiet);
+    session.refuse(&quiet, Fault::safe(FaultKind::HoldFull), Epoch(1));
+    let Step::Answer { reply, close: false } = session.step(&mut input) else { panic!("an answer") };
+    assert_eq!(reply, reply::not_executed(FaultKind::HoldFull));
+    let Step::Batch(get) = session.step(&mut input) else { panic!("the next request") };
+    assert_eq!((get.requests, get.carriage), (1, Carriage::Shared));
+}
