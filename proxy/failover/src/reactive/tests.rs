@@ -1,4 +1,4 @@
-use foretoken_types::Epoch;
+use foretoken_types::{Epoch, Writers};
 
 use super::*;
 use crate::testing::{machine, observation};
@@ -126,5 +126,27 @@ fn a_mirror_that_is_primary_already_is_chosen_only_when_we_have_tried_to_promote
         down.attempted = tried.map(Into::into);
         let choice = machine.choose().ok().map(|choice| choice.endpoint);
         assert_eq!(choice, chosen.map(Into::into), "{tried:?}");
+    }
+}
+
+#[test]
+fn mirrors_are_waited_for_until_their_time_is_over_and_a_failed_promotion_until_it_may_be_tried_again() {
+    let mirror = found(Role::Mirror { of: Some("a".into()), link: Link::Down }, "now", 1);
+    for asked in [true, false] {
+        let mut machine = bereft();
+        machine.started = Some(BootInstant::default());
+        machine.params.writers = Writers::ThisSidecar;
+        shows(&mut machine, "b", mirror.clone());
+        let end = machine.now + if asked { machine.params.choice_deadline } else { machine.params.retry };
+        let Phase::Down(down) = &mut machine.phase else { panic!("{}", machine.phase()) };
+        if !asked {
+            (down.looks, down.retry_at) = (BTreeSet::new(), end);
+        }
+        machine.now = end - Duration::from_nanos(1);
+        machine.gather();
+        assert_ne!(machine.posture.state, StoreState::FailingOver, "asked {asked}");
+        machine.now = end;
+        machine.gather();
+        assert_eq!(machine.posture.state, StoreState::FailingOver, "asked {asked}: {:?}", machine.reason);
     }
 }
