@@ -15,6 +15,10 @@ pub fn describe() {
             "requests by how they ended: done, not_executed or in_doubt; the three add up to all",
         ),
         ("foretoken_outbound_faults_total", "batches that did not end with the store's reply, by kind"),
+        (
+            "foretoken_outbound_relays_renewed_total",
+            "subscriptions, monitors and client-side caches that went on with another server; each may have missed something",
+        ),
         ("foretoken_outbound_answers_total", "requests that the endpoint answered, with errors or without"),
         (
             "foretoken_outbound_errors_total",
@@ -73,6 +77,7 @@ pub(crate) struct StoreHandles {
     in_doubt: Counter,
     not_executed: Counter,
     faults: Vec<Counter>,
+    relays_renewed: Counter,
     duration: Histogram,
     sessions: Level,
     held_requests: Level,
@@ -111,6 +116,7 @@ impl StoreHandles {
                     metrics::counter!("foretoken_outbound_faults_total", "store" => store(), "kind" => kind.as_str())
                 })
                 .collect(),
+            relays_renewed: metrics::counter!("foretoken_outbound_relays_renewed_total", "store" => store()),
             duration: metrics::histogram!("foretoken_outbound_request_duration_seconds", "store" => store()),
             sessions: Level::new(metrics::gauge!("foretoken_outbound_sessions", "store" => store())),
             held_requests: Level::new(metrics::gauge!("foretoken_outbound_held_requests", "store" => store())),
@@ -128,6 +134,10 @@ impl StoreHandles {
         for (counter, count) in self.faults.iter().zip(counts) {
             counter.increment(*count);
         }
+    }
+
+    pub(crate) fn relays_renewed(&self, count: u64) {
+        self.relays_renewed.increment(count);
     }
 
     pub(crate) fn durations(&self, buckets: &LatencyBuckets) {

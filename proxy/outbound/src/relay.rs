@@ -1,143 +1,321 @@
-//! Relay: from here on bytes flow both ways as they come (subscriptions, `MONITOR`).
+//! Relay: the server speaks without being asked (subscriptions, `MONITOR`, client-side caching).
 //!
-//! The socket is the client's own. Each chunk from the store is forwarded only while the lease lives; when the epoch moves
-//! the client is cut, and its driver subscribes again at the new primary. A client that also writes over such a connection
-//! is cut by a hold, because its writes can't be drained.
+//! The upstream connection is the client's own. What comes over it is forwarded only while the lease lives; requests are
+//! admitted, held and made durable by the same rules as in the stack, which is for requests with one answer each. When the
+//! epoch moves, or the server is lost, the protocol's [`Relay`] says what another server must be asked for, and the client
+//! goes on with that one. It is cut when it holds something that can't be moved, or a write of its is in doubt.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use foretoken_protocol::{Batch, Protocol, Session, Step};
+use bytes::BytesMut;
+use foretoken_protocol::{Batch, Passed, Protocol, Relay, Session, Step};
+use foretoken_stack::Gate;
 use foretoken_transport::Stream;
-use foretoken_types::{Access, Epoch};
+use foretoken_types::{Access, BootInstant, Epoch, Fault, FaultKind};
+use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-use crate::request::{Client, Target};
-use crate::session::{Downstream, Over};
+use crate::durable::Asker;
+use crate::gate::Admission;
+use crate::request::{Client, Request, Target};
+use crate::session::{Downstream, Over, request};
 use crate::store::Store;
-use crate::view::View;
+use crate::view::InFlightGuard;
 
+/// One read.
 const READ_BYTES: usize = 16 * 1024;
+/// Requests without an answer; a client that sends more waits.
+const UNDER_WAY_MOST: usize = 1024;
+/// Between two tries to reach a server.
+const BACKOFF: Duration = Duration::from_millis(50);
 
+/// Serves a client from its first relayed request until it leaves.
 pub(crate) async fn serve<P: Protocol>(
     store: &Rc<Store<P>>,
     client: &Rc<Client<P>>,
     down: &mut Downstream,
     first: Batch,
 ) -> Result<(), Over> {
-    let view = &store.view;
-    let (endpoint, epoch) = admitted(view, &first, store.view.tunables().hold_max).await?;
-    let key = client.session.borrow().key().clone();
-    let mut up = store.pool.connect_bare(endpoint, &key).await.map_err(|_| Over)?;
-    let mut wrote = first.access == Access::Write;
-    send(view, epoch, &mut up, &first).await?;
-    store.tally.answered_here(first.requests);
-    let mut posture = view.watch();
-    let mut draining = store.draining.clone();
-    loop {
-        // Before any wait: a pipeline brings more in one read than the request that began the relay.
-        if pass_on(store, client, down, &mut up, epoch, &mut wrote).await? {
-            return Ok(());
+    let relay = store.protocol.relay(client.session.borrow().key());
+    let mut relaying = Relaying { store, client, relay, under_way: VecDeque::new(), held: None };
+    let mut server = match relaying.reach(first.access, None).await {
+        Ok(server) => server,
+        Err(fault) => {
+            relaying.refuse(down, &first, fault).await?;
+            return Err(Over);
         }
-        enum Turn {
-            Up(Bytes),
-            Down,
-            Posture,
-            Over,
-        }
-        // While nothing may be forwarded, nothing is read.
-        let open = view.acknowledges(Some(epoch));
-        let turn = tokio::select! {
-            changed = posture.changed() => if changed.is_ok() { Turn::Posture } else { Turn::Over },
-            _ = draining.wait_for(|draining| *draining) => Turn::Over,
-            chunk = read(&mut up), if open => chunk.map_or(Turn::Over, Turn::Up),
-            more = std::future::poll_fn(|cx| down.poll_read(cx)) => if more? { Turn::Down } else { Turn::Over },
-        };
-        match turn {
-            Turn::Over => return Err(Over),
-            Turn::Posture => {
-                let (moved, held) = {
-                    let posture = view.posture();
-                    (posture.epoch != epoch, posture.hold.is_some_and(|hold| hold.keeps(Access::Write)))
-                };
-                if moved || (held && wrote) {
-                    return Err(Over);
-                }
-            }
-            Turn::Up(chunk) => down.forward(view, Some(epoch), chunk).await?,
-            Turn::Down => {}
-        }
+    };
+    relaying.send(&mut server, &first).await?;
+    while relaying.run(down, &mut server).await? == Ended::Moved {
+        server = relaying.renew(server.epoch).await?;
     }
+    Ok(())
 }
 
-/// Sends the requests on that have been read. `true`: the client has said goodbye.
-async fn pass_on<P: Protocol>(
-    store: &Rc<Store<P>>,
-    client: &Rc<Client<P>>,
-    down: &mut Downstream,
-    up: &mut Stream,
+/// One client of a relay.
+struct Relaying<'a, P: Protocol> {
+    store: &'a Rc<Store<P>>,
+    client: &'a Rc<Client<P>>,
+    relay: P::Relay,
+    /// Requests without an answer, oldest first.
+    under_way: VecDeque<UnderWay>,
+    /// A request that waits until it is admitted.
+    held: Option<Held>,
+}
+
+struct UnderWay {
+    access: Access,
+    _counted: Option<InFlightGuard>,
+}
+
+struct Held {
+    batch: Batch,
+    since: BootInstant,
+    wait: LocalBoxFuture<'static, Result<(), Fault>>,
+}
+
+/// The connection to the primary of the moment.
+struct Server {
+    stream: Stream,
+    endpoint: usize,
     epoch: Epoch,
-    wrote: &mut bool,
-) -> Result<bool, Over> {
-    let view = &store.view;
-    loop {
-        let step = client.session.borrow_mut().step(&mut down.input);
-        match step {
-            Step::Starved => return Ok(false),
-            Step::Batch(batch) | Step::Long(batch) => {
-                *wrote |= batch.access == Access::Write;
-                send(view, epoch, up, &batch).await?;
-                store.tally.answered_here(batch.requests);
+    input: BytesMut,
+}
+
+#[derive(PartialEq, Eq)]
+enum Ended {
+    /// The client has said goodbye.
+    Left,
+    /// The epoch has moved, or the server is lost.
+    Moved,
+}
+
+/// What happens next.
+enum Turn {
+    Said,
+    Lost,
+    Waited(Result<(), Fault>),
+    Other,
+}
+
+impl<P: Protocol> Relaying<'_, P> {
+    /// Relays until there is an end to it.
+    async fn run(&mut self, down: &mut Downstream, server: &mut Server) -> Result<Ended, Over> {
+        let view = &self.store.view;
+        let mut posture = view.watch();
+        let mut draining = self.store.draining.clone();
+        loop {
+            if view.epoch() != server.epoch {
+                return Ok(Ended::Moved);
             }
-            Step::Piece { bytes, .. } => up.write_all(&bytes).await.map_err(|_| Over)?,
-            Step::Answer { reply, close } => {
-                down.forward(view, None, reply).await?;
-                if close {
-                    return Ok(true);
+            // Before any wait: a pipeline brings more in one read than the request that began the relay.
+            if self.pass_on(down, server).await? {
+                return Ok(Ended::Left);
+            }
+            // While nothing may be forwarded, nothing is read.
+            let open = view.acknowledges(Some(server.epoch));
+            let asks = self.held.is_none() && self.under_way.len() < UNDER_WAY_MOST;
+            let held = self.held.as_mut();
+            let turn = tokio::select! {
+                changed = posture.changed() => { changed.map_err(|_| Over)?; Turn::Other }
+                _ = draining.wait_for(|draining| *draining) => return Err(Over),
+                read = server.read(), if open => if read { Turn::Said } else { Turn::Lost },
+                more = poll_fn(|cx| down.poll_read(cx)), if asks => if more? { Turn::Other } else { return Err(Over) },
+                waited = waited(held) => Turn::Waited(waited),
+            };
+            match turn {
+                Turn::Said => self.forward(down, server).await?,
+                Turn::Lost => return Ok(Ended::Moved),
+                Turn::Waited(Err(fault)) => self.give_up_held(down, fault).await?,
+                Turn::Waited(Ok(())) | Turn::Other => {}
+            }
+        }
+    }
+
+    /// Sends the requests on that have been read and may be sent now. `true`: the client has said goodbye.
+    async fn pass_on(&mut self, down: &mut Downstream, server: &mut Server) -> Result<bool, Over> {
+        while self.under_way.len() < UNDER_WAY_MOST {
+            let (batch, since) = match self.held.take() {
+                Some(held) => (held.batch, held.since),
+                None => {
+                    let step = self.client.session.borrow_mut().step(&mut down.input);
+                    match step {
+                        Step::Starved => return Ok(false),
+                        Step::Batch(batch) | Step::Long(batch) => (batch, self.store.view.now()),
+                        Step::Piece { bytes, .. } => {
+                            server.stream.write_all(&bytes).await.map_err(|_| Over)?;
+                            continue;
+                        }
+                        Step::Answer { reply, close } => {
+                            self.store.tally.answered_here(1);
+                            down.forward(&self.store.view, None, reply).await?;
+                            if close {
+                                return Ok(true);
+                            }
+                            continue;
+                        }
+                    }
+                }
+            };
+            if let Some(wait) = self.must_wait(&batch, since) {
+                self.held = Some(Held { batch, since, wait });
+                return Ok(false);
+            }
+            if !self.store.view.still_admits(server.target(), batch.access) {
+                // Admitted, but not here.
+                self.held = Some(Held { batch, since, wait: Box::pin(std::future::ready(Ok(()))) });
+                return Ok(false);
+            }
+            self.send(server, &batch).await?;
+        }
+        Ok(false)
+    }
+
+    /// By the rules of the stack: how long, and how many bytes of them.
+    fn must_wait(
+        &self,
+        batch: &Batch,
+        since: BootInstant,
+    ) -> Option<LocalBoxFuture<'static, Result<(), Fault>>> {
+        let admission = Admission::new(Rc::clone(&self.store.view), Rc::clone(&self.store.held));
+        let request = request(self.store, self.client, batch.clone(), None);
+        admission.wait(&Request { waiting: Some(since), ..request })
+    }
+
+    /// Sends a request that is admitted.
+    async fn send(&mut self, server: &mut Server, batch: &Batch) -> Result<(), Over> {
+        let blocks = self.relay.sent(batch);
+        if self.relay.is_matched() {
+            let counted = (!blocks).then(|| self.store.view.in_flight.enter(batch));
+            self.under_way.push_back(UnderWay { access: batch.access, _counted: counted });
+        } else {
+            self.store.tally.answered_here(batch.requests);
+        }
+        server.stream.write_all(&batch.frames).await.map_err(|_| Over)?;
+        server.stream.flush().await.map_err(|_| Over)
+    }
+
+    /// Forwards what the server has said.
+    async fn forward(&mut self, down: &mut Downstream, server: &mut Server) -> Result<(), Over> {
+        let Passed { bytes, answered } = self.relay.received(&mut server.input).map_err(|_| Over)?;
+        let answered = (answered as usize).min(self.under_way.len());
+        let wrote = self.under_way.iter().take(answered).any(|request| request.access == Access::Write);
+        if wrote {
+            let asker = Asker::new(Rc::clone(&self.store.view), self.store.asks.clone());
+            asker.confirmed(server.epoch).await.map_err(|_| Over)?;
+        }
+        down.forward(&self.store.view, Some(server.epoch), bytes).await?;
+        self.under_way.drain(..answered);
+        self.store.tally.answered_here(u32::try_from(answered).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    /// The request that waits has waited for too long, or may not wait.
+    async fn give_up_held(&mut self, down: &mut Downstream, fault: Fault) -> Result<(), Over> {
+        match self.held.take() {
+            // In its place among the replies only when it is the next.
+            Some(held) if self.under_way.is_empty() => self.refuse(down, &held.batch, fault).await,
+            held => {
+                self.held = held;
+                Err(Over)
+            }
+        }
+    }
+
+    /// Says in the store's own words that a request was not executed.
+    async fn refuse(&mut self, down: &mut Downstream, batch: &Batch, fault: Fault) -> Result<(), Over> {
+        let view = &self.store.view;
+        let refusal = self.client.session.borrow_mut().refuse(batch, fault, view.epoch());
+        self.store.tally.fault(fault.kind);
+        self.store.tally.not_executed_here(batch.requests);
+        down.forward(view, None, refusal.words.ok_or(Over)?).await
+    }
+
+    /// Goes on with another server, or with the same one in another epoch.
+    async fn renew(&mut self, epoch: Epoch) -> Result<Server, Over> {
+        let in_doubt = self.under_way.iter().any(|request| request.access == Access::Write);
+        if in_doubt || !self.relay.is_matched() {
+            return Err(Over);
+        }
+        // Who may write there is no primary that is about to leave.
+        let mut server = self.reach(Access::Write, Some(epoch)).await.map_err(|_| Over)?;
+        let frames = self.relay.renew(server.epoch).ok_or(Over)?;
+        server.stream.write_all(&frames).await.map_err(|_| Over)?;
+        server.stream.flush().await.map_err(|_| Over)?;
+        self.store.tally.relay_renewed();
+        Ok(server)
+    }
+
+    /// Connects to the primary as soon as there is one that takes such requests, within `hold_max`. `before`: the epoch of a
+    /// connection that is lost; the primary of that one, if it can be reached again, has closed it on purpose.
+    async fn reach(&self, access: Access, before: Option<Epoch>) -> Result<Server, Fault> {
+        let view = &self.store.view;
+        let mut posture = view.watch();
+        let reached = async {
+            loop {
+                if let Some((endpoint, epoch)) = view.primary_for(access, view.now()) {
+                    let key = self.client.session.borrow().key().clone();
+                    match self.store.pool.connect_bare(endpoint, &key).await {
+                        Ok(_) if before == Some(epoch) => return Err(Fault::unknown(FaultKind::Reset)),
+                        Ok(stream) => return Ok(Server { stream, endpoint, epoch, input: BytesMut::new() }),
+                        Err(_) => {}
+                    }
+                }
+                tokio::select! {
+                    changed = posture.changed() => changed.map_err(|_| Fault::safe(FaultKind::Draining))?,
+                    () = tokio::time::sleep(BACKOFF) => {}
                 }
             }
+        };
+        let within = view.tunables().hold_max;
+        tokio::time::timeout(within, reached).await.unwrap_or(Err(Fault::safe(FaultKind::HoldExpired)))
+    }
+}
+
+impl<P: Protocol> Drop for Relaying<'_, P> {
+    /// Nobody will ever hear how these ended.
+    fn drop(&mut self) {
+        for request in &self.under_way {
+            self.store.tally.unheard(request.access, 1);
+        }
+        if let Some(held) = &self.held {
+            self.store.tally.not_executed_here(held.batch.requests);
         }
     }
 }
 
-async fn admitted(view: &View, batch: &Batch, within: std::time::Duration) -> Result<(usize, Epoch), Over> {
-    let mut posture = view.watch();
-    let wait = async {
-        loop {
-            if let Some(Target::Primary(endpoint, epoch)) = view.admit(batch, true, view.now()) {
-                return Ok((endpoint, epoch));
+impl Server {
+    const fn target(&self) -> Target {
+        Target::Primary(self.endpoint, self.epoch)
+    }
+
+    /// Reads what is there, once. `false`: the server is gone.
+    async fn read(&mut self) -> bool {
+        poll_fn(|cx| {
+            let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
+            let mut buf = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(_)) => Poll::Ready(false),
+                Poll::Ready(Ok(())) => {
+                    self.input.extend_from_slice(buf.filled());
+                    Poll::Ready(!buf.filled().is_empty())
+                }
             }
-            posture.changed().await.map_err(|_| Over)?;
-        }
-    };
-    tokio::time::timeout(within, wait).await.map_err(|_| Over)?
-}
-
-async fn send(view: &View, epoch: Epoch, up: &mut Stream, batch: &Batch) -> Result<(), Over> {
-    let now = view.now();
-    let admitted = {
-        let posture = view.posture();
-        posture.epoch == epoch && posture.admits(batch.access, now)
-    };
-    if !admitted {
-        return Err(Over);
+        })
+        .await
     }
-    up.write_all(&batch.frames).await.map_err(|_| Over)?;
-    up.flush().await.map_err(|_| Over)
 }
 
-async fn read(up: &mut Stream) -> Option<Bytes> {
-    std::future::poll_fn(|cx| {
-        let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
-        let mut buf = ReadBuf::uninit(&mut space);
-        match Pin::new(&mut *up).poll_read(cx, &mut buf) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(_)) => Poll::Ready(None),
-            Poll::Ready(Ok(())) if buf.filled().is_empty() => Poll::Ready(None),
-            Poll::Ready(Ok(())) => Poll::Ready(Some(BytesMut::from(buf.filled()).freeze())),
-        }
-    })
-    .await
+/// The end of a request's wait; never, if none waits.
+async fn waited(held: Option<&mut Held>) -> Result<(), Fault> {
+    match held {
+        Some(held) => held.wait.as_mut().await,
+        None => std::future::pending().await,
+    }
 }

@@ -5,11 +5,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use foretoken_protocol::{
     Batch, Carriage, ChunkReceiver, Protocol, Reply, Restore, Retirement, Session, Upstream,
 };
-use foretoken_types::{Access, Epoch, Fault, FaultKind};
+use foretoken_types::{Access, BootInstant, Epoch, Fault, FaultKind};
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 use tower::Service;
@@ -17,6 +19,9 @@ use tower::Service;
 use crate::pool::{Found, Pool};
 use crate::request::{Client, Handle, Own, Request, Response, Target};
 use crate::view::View;
+
+/// A request that came just now is sent as it is.
+const WAITED_LEAST: Duration = Duration::from_millis(5);
 
 /// The innermost service: sends a request over the connection that it needs.
 pub(crate) struct Route<P: Protocol> {
@@ -183,7 +188,10 @@ async fn over_own<P: Protocol>(
     if !view.still_admits(request.target, batch.access) {
         return Err(Fault::safe(FaultKind::EpochMoved));
     }
-    let pending = upstream.send(batch);
+    let pending = match shorter(request, view.now()) {
+        Some(frames) => upstream.send(&Batch { frames, ..*batch }),
+        None => upstream.send(batch),
+    };
     let body = request.body.as_ref().and_then(|body| body.take());
     let reply = match body {
         None => pending.await,
@@ -200,7 +208,10 @@ async fn over_own<P: Protocol>(
         }
     };
     let retirement = client.session.borrow_mut().replied(batch, &reply.first);
-    if retirement == Retirement::Surplus {
+    if retirement == Retirement::Spent {
+        client.own.borrow_mut().take();
+    }
+    if matches!(retirement, Retirement::Surplus | Retirement::Spent) {
         // The session's key may have changed, and with it the shared connection that fits.
         client.shared.borrow_mut().take();
     }
@@ -208,8 +219,16 @@ async fn over_own<P: Protocol>(
         own.surplus.set(retirement == Retirement::Surplus);
     }
     // The session has taken over what such a reply says; refused after that, the client would think otherwise.
-    let right = if matches!(retirement, Retirement::Surplus | Retirement::Told) { None } else { epoch };
+    let told = matches!(retirement, Retirement::Surplus | Retirement::Spent | Retirement::Told);
+    let right = if told { None } else { epoch };
     Ok(Response::of(reply, right))
+}
+
+/// A request that waits at the server has less time for it when it has waited here, or at another server.
+fn shorter<P: Protocol>(request: &Request<P>, now: BootInstant) -> Option<Bytes> {
+    let waited = now.since(request.since);
+    let blocks = request.batch.carriage == Carriage::Blocking && waited >= WAITED_LEAST;
+    blocks.then(|| request.client.session.borrow().with_less_time(&request.batch, waited))?
 }
 
 /// Brings a new connection into the state that the session had on its lost one.
@@ -217,7 +236,7 @@ async fn replay<P: Protocol>(
     upstream: &P::Upstream,
     view: &View,
     request: &Request<P>,
-    frames: bytes::Bytes,
+    frames: Bytes,
     requests: u32,
 ) -> Result<(), Fault> {
     if !view.still_admits(request.target, request.batch.access) {

@@ -238,7 +238,7 @@ async fn exchange<P: Protocol>(
     Ok(())
 }
 
-fn request<P: Protocol>(
+pub(crate) fn request<P: Protocol>(
     store: &Store<P>,
     client: &Rc<Client<P>>,
     batch: Batch,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use foretoken_protocol::Meter;
 use foretoken_stack::{Ended, Observe};
 use foretoken_types::{
-    BootInstant, Clock, EndpointId, ErrorClass, Fault, FaultKind, LatencyBuckets, Sample, StoreId,
+    Access, BootInstant, Clock, EndpointId, ErrorClass, Fault, FaultKind, LatencyBuckets, Sample, StoreId,
 };
 
 use crate::metrics::{EndpointHandles, StoreHandles};
@@ -23,6 +23,7 @@ pub(crate) struct StoreTally {
     done: Cell<u64>,
     in_doubt: Cell<u64>,
     not_executed: Cell<u64>,
+    relays_renewed: Cell<u64>,
     faults: RefCell<[u64; FaultKind::ALL.len()]>,
     duration: RefCell<LatencyBuckets>,
     handles: StoreHandles,
@@ -36,6 +37,7 @@ impl StoreTally {
             done: Cell::default(),
             in_doubt: Cell::default(),
             not_executed: Cell::default(),
+            relays_renewed: Cell::default(),
             faults: RefCell::default(),
             duration: RefCell::default(),
             handles: StoreHandles::new(store),
@@ -53,10 +55,26 @@ impl StoreTally {
         add(&self.done, requests);
     }
 
+    /// Requests that were refused without the stack.
+    pub(crate) fn not_executed_here(&self, requests: u32) {
+        add(&self.not_executed, requests);
+    }
+
+    /// The client went away while its request was under way: nobody will ever hear how a write ended.
+    pub(crate) fn unheard(&self, access: Access, requests: u32) {
+        add(if access == Access::Write { &self.in_doubt } else { &self.not_executed }, requests);
+    }
+
+    /// A relay goes on with another server.
+    pub(crate) fn relay_renewed(&self) {
+        add(&self.relays_renewed, 1);
+    }
+
     /// Exports what was counted since the last call.
     pub(crate) fn export(&self, sessions: usize, held_requests: u64, held_bytes: usize) {
         self.handles.outcomes(self.done.take(), self.in_doubt.take(), self.not_executed.take());
         self.handles.faults(&self.faults.take());
+        self.handles.relays_renewed(self.relays_renewed.take());
         self.handles.durations(&self.duration.take());
         self.handles.gauges(sessions, held_requests, held_bytes);
     }
@@ -74,7 +92,7 @@ pub(crate) struct FeltStart {
     tally: Rc<StoreTally>,
     since: BootInstant,
     requests: u32,
-    writes: bool,
+    access: Access,
     told: bool,
 }
 
@@ -86,7 +104,7 @@ impl<P: foretoken_protocol::Protocol> Observe<Request<P>> for Felt {
             tally: Rc::clone(&self.0),
             since: request.since,
             requests: if request.batch.quiet { 0 } else { request.batch.requests },
-            writes: request.batch.access == foretoken_types::Access::Write,
+            access: request.batch.access,
             told: false,
         }
     }
@@ -110,10 +128,9 @@ impl Ended<Result<Response, Fault>> for FeltStart {
 }
 
 impl Drop for FeltStart {
-    /// The client went away while its request was under way: nobody will ever hear how a write ended.
     fn drop(&mut self) {
         if !self.told {
-            add(if self.writes { &self.tally.in_doubt } else { &self.tally.not_executed }, self.requests);
+            self.tally.unheard(self.access, self.requests);
         }
     }
 }

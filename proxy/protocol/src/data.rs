@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use foretoken_transport::{Connector, Stream};
 use foretoken_types::{Access, BootInstant, Epoch, ErrorClass, Fault};
 
-use crate::{Blocks, ChunkReceiver};
+use crate::{Blocks, ChunkReceiver, Relay};
 
 /// Which kind of upstream connection a batch needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub enum Carriage {
     Setup,
     /// A connection of its own, and its reply may take longer than any hold: a drain does not wait for it.
     Blocking,
-    /// From this batch on bytes flow both ways as they come, until one side closes (subscriptions, `MONITOR`).
+    /// From this batch on the server speaks without being asked: see [`crate::Relay`].
     Relay,
 }
 
@@ -80,6 +80,8 @@ pub enum Retirement {
     /// No state, and it is in the session's replay state like any shared one (the session has logged in on it). As above, the
     /// reply told of nothing else.
     Surplus,
+    /// No state, and nobody else can use it: close it. As above, the reply told of nothing else.
+    Spent,
 }
 
 /// How a session gets from one connection of its own to another.
@@ -131,6 +133,10 @@ pub trait Session {
     /// Told that the own connection is gone and another one takes its place. `Some` answers `batch` without a server (the
     /// commit of a transaction that watched keys elsewhere).
     fn moved(&mut self, batch: &Batch) -> Option<Bytes>;
+
+    /// A request that may wait at the server, as it is sent when it has waited for so long already: it waits for the rest of its
+    /// time. `None`: as it came.
+    fn with_less_time(&self, batch: &Batch, waited: Duration) -> Option<Bytes>;
 
     /// Whether `reply`, to the requests of [`Session::restore`], brought the other connection into the same state.
     fn restored(&self, reply: &[u8]) -> bool;
@@ -225,9 +231,14 @@ pub trait Protocol: 'static {
     type Session: Session + 'static;
     /// One server connection.
     type Upstream: Upstream + 'static;
+    /// One that is relayed.
+    type Relay: Relay + 'static;
 
     /// The session of a new client. It knows the store's [`crate::BlockMap`], if there is one, from the protocol.
     fn session(&self) -> Self::Session;
+
+    /// The relay of a session in the state `key`.
+    fn relay(&self, key: &<Self::Session as Session>::Key) -> Self::Relay;
 
     /// Connects and brings the connection into the state `key`: what two sessions of equal key send over it can't be
     /// told apart by the server. `shared` connections guard the sessions against each other (a slow reader is cut).

@@ -1,6 +1,6 @@
 //! The contract: what a store must be able to do for Foretoken to stand in front of it.
 //!
-//! Two halves, as the whole house has two halves. [`Protocol`], [`Session`] and [`Upstream`] are the data plane: bytes of
+//! Two halves, as the whole house has two halves. [`Protocol`], [`Session`], [`Upstream`] and [`Relay`] are the data plane: bytes of
 //! a client become [`Batch`]es, batches go to a server, replies come back. [`Control`] is the control plane: one
 //! connection of our own to one endpoint, through which it is observed and its role is changed.
 //!
@@ -12,6 +12,7 @@ mod blocks;
 mod chunks;
 mod control;
 mod data;
+mod relay;
 
 pub use blocks::{BlockMap, Blocks};
 pub use chunks::{ChunkReceiver, ChunkSender, chunks};
@@ -19,3 +20,4 @@ pub use control::{Claim, Control, Dial, Finding, Place, Preflight, Refused, Seve
 pub use data::{
     Batch, Carriage, Meter, Protocol, Refusal, Reply, Restore, Retire, Retirement, Session, Step, Upstream,
 };
+pub use relay::{Passed, Relay};

@@ -11,9 +11,11 @@ mod keys;
 mod table;
 #[cfg(test)]
 mod tests;
+mod timeout;
 
 pub use keys::{Reach, keys};
 use table::Row;
+pub use timeout::with_less_time;
 
 /// What a command does to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +32,12 @@ pub enum Kind {
     ClientSetName,
     /// `CLIENT SETINFO`.
     ClientSetInfo,
+    /// `CLIENT NO-EVICT`.
+    ClientNoEvict,
+    /// `CLIENT NO-TOUCH`.
+    ClientNoTouch,
+    /// `SCRIPT LOAD`, `SCRIPT FLUSH`: what they do is not replicated.
+    Scripts,
     /// `MULTI`.
     Multi,
     /// `EXEC`.
@@ -52,8 +60,53 @@ pub enum Kind {
     Wait,
     /// It leaves state on the connection, or depends on it, in a way that can't be replayed; or it is unknown.
     Sticky,
-    /// After it replies no longer answer requests one by one.
-    Relay,
+    /// After it the server speaks without being asked, or is silent when it is.
+    Relay(Relayed),
+}
+
+/// What begins a relay, or goes on with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Relayed {
+    /// `SUBSCRIBE`, `PSUBSCRIBE`, `SSUBSCRIBE`.
+    Subscribe(Topic),
+    /// `UNSUBSCRIBE`, `PUNSUBSCRIBE`, `SUNSUBSCRIBE`.
+    Unsubscribe(Topic),
+    /// `MONITOR`.
+    Monitor,
+    /// `CLIENT TRACKING`.
+    Tracking,
+    /// `CLIENT CACHING`: about the command behind it.
+    Caching,
+    /// `CLIENT REPLY`, and those of replication: from then on nobody can tell which bytes answer what.
+    Opaque,
+}
+
+/// What a subscription is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// A channel, by name.
+    Channel,
+    /// All channels whose names fit a pattern.
+    Pattern,
+    /// A channel of one shard.
+    Shard,
+}
+
+impl Kind {
+    /// Whether it tells who the session is or where it works, and asks for nothing.
+    #[must_use]
+    pub const fn is_setup(self) -> bool {
+        matches!(
+            self,
+            Self::Auth
+                | Self::Hello
+                | Self::Select
+                | Self::ClientSetName
+                | Self::ClientSetInfo
+                | Self::ClientNoEvict
+                | Self::ClientNoTouch
+        )
+    }
 }
 
 /// What a request needs.

@@ -6,13 +6,15 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use foretoken_protocol::{Batch, BlockMap, Blocks, Carriage, Refusal, Restore, Retirement, Session, Step};
 use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 
-use crate::classify::{Class, Kind, Reach, classify, keys};
+use crate::classify::{Class, Kind, Reach, classify, keys, with_less_time};
 use crate::reply;
+use crate::scripts::Scripts;
 use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk};
 
 mod key;
@@ -47,6 +49,8 @@ pub struct RedisSession {
     /// The session relays bytes; see [`Carriage::Relay`].
     relaying: bool,
     key: SessionKey,
+    /// The key of a new session.
+    fresh: SessionKey,
     /// It holds state that can't be moved to another connection.
     pinned: bool,
     watching: bool,
@@ -58,6 +62,7 @@ pub struct RedisSession {
     sent: Sent,
     /// `None`: the store has no named blocks, and nobody looks at keys.
     blocks: Option<Arc<BlockMap>>,
+    scripts: Arc<Scripts>,
 }
 
 /// How a request travels.
@@ -72,21 +77,22 @@ enum Lane {
 }
 
 impl Default for RedisSession {
-    /// In a store without named blocks.
+    /// In a store without named blocks, with nothing to tell to others.
     fn default() -> Self {
-        Self::new(None)
+        Self::new(SessionKey::default(), None, Arc::default())
     }
 }
 
 impl RedisSession {
-    /// A new client, in a store with these blocks.
+    /// A new client that is served as `fresh` until it says who it is, in a store with these blocks and scripts.
     #[must_use]
-    pub fn new(blocks: Option<Arc<BlockMap>>) -> Self {
+    pub fn new(fresh: SessionKey, blocks: Option<Arc<BlockMap>>, scripts: Arc<Scripts>) -> Self {
         Self {
             scanner: RequestScanner::default(),
             long: false,
             relaying: false,
-            key: SessionKey::default(),
+            key: fresh.clone(),
+            fresh,
             pinned: false,
             watching: false,
             dirty: false,
@@ -94,6 +100,7 @@ impl RedisSession {
             primed: false,
             sent: Sent::Nothing,
             blocks,
+            scripts,
         }
     }
 
@@ -129,16 +136,12 @@ impl RedisSession {
             Kind::Blocking | Kind::Wait if self.transaction.is_some() => Lane::Run(Carriage::Dedicated),
             Kind::Blocking | Kind::Wait => Lane::Alone(Carriage::Blocking),
             // The relay begins on a new connection: what is watched or queued would be forgotten.
-            Kind::Relay if self.is_atomic() => Lane::Here,
-            Kind::Relay => Lane::Alone(Carriage::Relay),
+            Kind::Relay(_) if self.is_atomic() => Lane::Here,
+            Kind::Relay(_) => Lane::Alone(Carriage::Relay),
             // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
             // the lines behind it executed.
             Kind::Foreign => Lane::Here,
-            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo
-                if !self.is_pinned() =>
-            {
-                Lane::Alone(Carriage::Setup)
-            }
+            kind if kind.is_setup() && !self.is_pinned() => Lane::Alone(Carriage::Setup),
             _ => Lane::Alone(Carriage::Dedicated),
         }
     }
@@ -151,7 +154,7 @@ impl RedisSession {
         if kind == Kind::Foreign {
             return Step::Answer { reply: Bytes::new(), close: true };
         }
-        if kind == Kind::Relay && !self.transaction.as_ref().is_some_and(Transaction::is_lost) {
+        if matches!(kind, Kind::Relay(_)) && !self.transaction.as_ref().is_some_and(Transaction::is_lost) {
             let reply = Bytes::from_static(
                 b"-ERR Foretoken can't do this between WATCH or MULTI and EXEC: connect again\r\n",
             );
@@ -173,7 +176,7 @@ impl RedisSession {
             }
             (Kind::Reset, Some(_)) => {
                 self.end_transaction();
-                self.key = SessionKey::default();
+                self.key = self.fresh.clone();
                 reply::reset()
             }
             _ => reply::queued(),
@@ -228,7 +231,7 @@ impl RedisSession {
         }
         let carriage = match class.kind {
             _ if self.relaying => Carriage::Relay,
-            Kind::Relay => Carriage::Relay,
+            Kind::Relay(_) => Carriage::Relay,
             _ => Carriage::Dedicated,
         };
         self.relaying |= carriage == Carriage::Relay;
@@ -421,15 +424,17 @@ impl Session for RedisSession {
             Kind::Reset => {
                 self.end_transaction();
                 self.pinned = false;
-                self.key = SessionKey::default();
-                return Retirement::Surplus;
+                self.key = self.fresh.clone();
+                // It is the server's default user's now, which a new session need not be.
+                let as_new = self.key == SessionKey::default();
+                return if as_new { Retirement::Surplus } else { Retirement::Spent };
             }
             _ if self.transaction.is_some() => {
                 if let Some(transaction) = &mut self.transaction {
                     transaction.queue(batch, kind);
                 }
             }
-            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo => {
+            kind if kind.is_setup() => {
                 if succeeded {
                     self.key.apply(kind, args(&batch.frames));
                 } else if kind == Kind::Hello && may_have_logged_in(&batch.frames, reply) {
@@ -440,12 +445,13 @@ impl Session for RedisSession {
                     return Retirement::Surplus;
                 }
             }
+            Kind::Scripts if succeeded => self.scripts.executed(&batch.frames),
             Kind::Watch => self.watching |= succeeded,
             Kind::Unwatch => {
                 self.watching = false;
                 self.dirty = false;
             }
-            Kind::Sticky | Kind::Relay => self.pinned = true,
+            Kind::Sticky | Kind::Relay(_) => self.pinned = true,
             _ => {}
         }
         if self.transaction.is_some() {
@@ -497,6 +503,10 @@ impl Session for RedisSession {
                 Some(words.freeze())
             }
         }
+    }
+
+    fn with_less_time(&self, batch: &Batch, waited: Duration) -> Option<Bytes> {
+        with_less_time(&batch.frames, waited)
     }
 
     fn restored(&self, reply: &[u8]) -> bool {

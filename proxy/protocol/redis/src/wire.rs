@@ -10,6 +10,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+mod encode;
 mod inline;
 mod number;
 mod reply;
@@ -17,6 +18,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use encode::{append_bulk, append_request};
 pub use inline::inline_to_multibulk;
 pub use reply::{ERROR_PREFIX_MAX, Progress, ReplyScanner, certainly_not_executed, error_class};
 pub use request::{Args, Frame, FrameKind, RequestScanner, Scan, args};

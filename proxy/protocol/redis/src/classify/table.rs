@@ -6,6 +6,8 @@
 use foretoken_types::Access::{self, Read, Write};
 
 use super::Kind::{self, *};
+use super::Relayed::*;
+use super::Topic::*;
 use super::keys::{self, Places};
 
 /// What a row says.
@@ -68,27 +70,31 @@ const GROUPS: &[(Row, &str)] = &[
     // Messages. PUBLISH is replicated like a write.
     (Is(Write, Plain), "PUBLISH SPUBLISH"),
     (Is(Read, Plain), "PUBSUB|CHANNELS PUBSUB|HELP PUBSUB|NUMPAT PUBSUB|NUMSUB PUBSUB|SHARDCHANNELS PUBSUB|SHARDNUMSUB"),
-    (Is(Read, Relay), "PSUBSCRIBE PUNSUBSCRIBE SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE UNSUBSCRIBE MONITOR"),
+    (Is(Read, Relay(Subscribe(Channel))), "SUBSCRIBE"), (Is(Read, Relay(Unsubscribe(Channel))), "UNSUBSCRIBE"),
+    (Is(Read, Relay(Subscribe(Pattern))), "PSUBSCRIBE"), (Is(Read, Relay(Unsubscribe(Pattern))), "PUNSUBSCRIBE"),
+    (Is(Read, Relay(Subscribe(Shard))), "SSUBSCRIBE"), (Is(Read, Relay(Unsubscribe(Shard))), "SUNSUBSCRIBE"),
+    (Is(Read, Relay(Monitor)), "MONITOR"),
     // Scripts.
     (Is(Read, Plain), "EVALSHA_RO EVAL_RO FCALL_RO FUNCTION|DUMP FUNCTION|HELP FUNCTION|LIST FUNCTION|STATS SCRIPT|EXISTS
         SCRIPT|HELP"),
-    (Is(Write, Plain), "EVAL EVALSHA FCALL FUNCTION|DELETE FUNCTION|FLUSH FUNCTION|LOAD FUNCTION|RESTORE SCRIPT|FLUSH
-        SCRIPT|LOAD"),
+    (Is(Write, Plain), "EVAL EVALSHA FCALL FUNCTION|DELETE FUNCTION|FLUSH FUNCTION|LOAD FUNCTION|RESTORE"),
+    (Is(Write, Scripts), "SCRIPT|FLUSH SCRIPT|LOAD"),
     (Is(Write, Sticky), "FUNCTION|KILL SCRIPT|DEBUG SCRIPT|KILL"),
     // Transactions.
     (Is(Read, Multi), "MULTI"), (Is(Write, Exec), "EXEC"), (Is(Read, Discard), "DISCARD"),
     (Is(Read, Watch), "WATCH"), (Is(Read, Unwatch), "UNWATCH"),
     // The connection.
-    (Is(Read, Plain), "ECHO PING CLIENT|HELP"),
+    (Is(Read, Plain), "ECHO PING CLIENT|GETNAME CLIENT|GETREDIR CLIENT|HELP CLIENT|TRACKINGINFO"),
     (Is(Read, Auth), "AUTH"), (Is(Read, Hello), "HELLO"), (Is(Read, Select), "SELECT"), (Is(Read, Quit), "QUIT"),
     (Is(Read, Reset), "RESET"), (Is(Read, Foreign), "HOST: POST"), (Is(Read, ClientSetName), "CLIENT|SETNAME"), (Is(Read, ClientSetInfo), "CLIENT|SETINFO"),
-    (Is(Read, Sticky), "ASKING READONLY READWRITE CLIENT|CAPA CLIENT|GETNAME CLIENT|GETREDIR CLIENT|ID CLIENT|INFO
-        CLIENT|LIST CLIENT|NO-EVICT CLIENT|NO-TOUCH CLIENT|TRACKINGINFO"),
+    (Is(Read, ClientNoEvict), "CLIENT|NO-EVICT"), (Is(Read, ClientNoTouch), "CLIENT|NO-TOUCH"),
+    (Is(Read, Sticky), "ASKING READONLY READWRITE CLIENT|CAPA CLIENT|ID CLIENT|INFO CLIENT|LIST"),
     (Is(Write, Sticky), "CLIENT|KILL CLIENT|PAUSE CLIENT|UNBLOCK CLIENT|UNPAUSE"),
-    (Is(Read, Relay), "CLIENT|CACHING CLIENT|REPLY CLIENT|TRACKING"),
+    (Is(Read, Relay(Tracking)), "CLIENT|TRACKING"), (Is(Read, Relay(Caching)), "CLIENT|CACHING"),
+    (Is(Read, Relay(Opaque)), "CLIENT|REPLY"),
     // Replication. WAIT asks about the writes of its own connection.
     (Is(Write, Wait), "WAIT WAITAOF"),
-    (Is(Write, Relay), "PSYNC REPLCONF SYNC"),
+    (Is(Write, Relay(Opaque)), "PSYNC REPLCONF SYNC"),
     (Is(Write, Sticky), "FAILOVER REPLICAOF SLAVEOF"),
     // The server.
     // COMMAND is one by itself, and each of its sub-commands only tells something.

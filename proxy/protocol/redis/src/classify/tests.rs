@@ -35,7 +35,7 @@ fn requests_are_classified_whatever_their_case_and_form() {
         ("config get maxmemory", Read, Kind::Plain),
         ("CONFIG SET maxmemory 1", Write, Kind::Plain),
         ("client setname x", Read, Kind::ClientSetName),
-        ("CLIENT REPLY OFF", Read, Kind::Relay),
+        ("CLIENT REPLY OFF", Read, Kind::Relay(Relayed::Opaque)),
         ("BLPOP k 0", Write, Kind::Blocking),
         ("WAIT 1 0", Write, Kind::Wait),
         ("XREAD COUNT 1 STREAMS s 0", Read, Kind::Plain),
@@ -223,10 +223,35 @@ fn the_table_agrees_with_a_real_server_about_every_command() {
             assert_ne!(class.access, Read, "{name}");
         }
         if has("pubsub") && words.ends_with("SUBSCRIBE") {
-            assert_eq!((class.access, class.kind), (Read, Kind::Relay), "{name}");
+            assert!(matches!((class.access, class.kind), (Read, Kind::Relay(_))), "{name}");
         }
     }
     for name in UNFLAGGED_WRITES {
         assert_eq!(classify(&request(name)).access, Write, "{name}");
+    }
+}
+
+#[test]
+fn a_blocked_request_that_is_sent_again_waits_for_the_rest_of_its_time() {
+    let second = Duration::from_secs(1);
+    for (words, shorter) in [
+        ("BLPOP a b 3", Some("BLPOP a b 2.000")),
+        ("brpoplpush a b 1.5", Some("brpoplpush a b 0.500")),
+        ("BLMOVE a b LEFT RIGHT 0.5", Some("BLMOVE a b LEFT RIGHT 0.001")),
+        ("BLMPOP 2 1 k LEFT", Some("BLMPOP 1.000 1 k LEFT")),
+        ("BZMPOP 1 1 k MIN", Some("BZMPOP 0.001 1 k MIN")),
+        ("XREAD COUNT 1 BLOCK 2500 STREAMS s 0", Some("XREAD COUNT 1 BLOCK 1500 STREAMS s 0")),
+        ("XREADGROUP GROUP g c block 1 STREAMS s >", Some("XREADGROUP GROUP g c block 1 STREAMS s >")),
+        // Without end, without a timeout, with one that no server takes.
+        ("BLPOP a 0", None),
+        ("XREAD STREAMS s 0", None),
+        ("BLPOP a soon", None),
+        ("BLPOP a -1", None),
+        ("BLPOP a inf", None),
+        ("XREAD BLOCK", None),
+        ("GET 3", None),
+    ] {
+        let told = with_less_time(&request(words), second);
+        assert_eq!(told.as_deref(), shorter.map(request).as_deref(), "{words}");
     }
 }

@@ -91,7 +91,7 @@ impl Transaction {
     /// A batch was sent inside of it.
     pub(super) fn queue(&mut self, batch: &Batch, kind: Kind) {
         self.blocks |= batch.blocks;
-        let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait);
+        let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts);
         self.sets |= !plain && !matches!(kind, Kind::Multi | Kind::Watch | Kind::Unwatch);
         if self.fixed {
             return;

@@ -101,6 +101,28 @@ impl ReplyScanner {
         &mut self,
         input: &[u8],
         want: u32,
+        on_error: impl FnMut(&[u8]),
+    ) -> Result<Progress, Malformed> {
+        let enough = |progress: &Progress, next: u8| {
+            (want > 0 && progress.complete >= want) || (want == 0 && next != b'>')
+        };
+        self.scan_until(input, enough, on_error)
+    }
+
+    /// The same, up to the end of one frame, be it a reply or a push.
+    ///
+    /// # Errors
+    /// As [`ReplyScanner::scan`].
+    pub fn scan_frame(&mut self, input: &[u8]) -> Result<Progress, Malformed> {
+        self.scan_until(input, |progress, _| progress.complete + progress.pushes > 0, |_| {})
+    }
+
+    /// Scans until, between two frames, `enough` says so of what was consumed and of the byte that is next.
+    #[inline]
+    fn scan_until(
+        &mut self,
+        input: &[u8],
+        enough: impl Fn(&Progress, u8) -> bool,
         mut on_error: impl FnMut(&[u8]),
     ) -> Result<Progress, Malformed> {
         let mut progress = Progress::default();
@@ -108,9 +130,7 @@ impl ReplyScanner {
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
             match self.state {
                 State::Type => {
-                    if self.top == Top::Idle
-                        && ((want > 0 && progress.complete >= want) || (want == 0 && rest[0] != b'>'))
-                    {
+                    if self.top == Top::Idle && enough(&progress, rest[0]) {
                         break;
                     }
                     let known = match rest[0] {

@@ -208,14 +208,15 @@ pub struct Args<'a> {
     total: usize,
 }
 
-/// The arguments of a frame of kind [`FrameKind::Multibulk`], the command's name first.
+/// The arguments of a frame of kind [`FrameKind::Multibulk`], the command's name first; or the bulk strings at the beginning of
+/// an array or push that a server sends.
 ///
 /// Of the beginning of a frame it gives the arguments that are complete, of anything else none: nothing is trusted.
 #[inline]
 #[must_use]
 pub fn args(frame: &[u8]) -> Args<'_> {
     let (rest, total) = match frame {
-        [b'*', header @ ..] => match number::line(header, 0) {
+        [b'*' | b'>', header @ ..] => match number::line(header, 0) {
             Line::Number(count, len) => (header.get(len..).unwrap_or_default(), count),
             _ => (&[][..], 0),
         },

@@ -1,0 +1,206 @@
+//! What passes, what is kept, and what another server is asked for.
+
+use bytes::BytesMut;
+use foretoken_protocol::{Blocks, Carriage};
+use foretoken_types::Access;
+use proptest::prelude::*;
+
+use super::*;
+
+fn batch(line: &str) -> Batch {
+    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    Batch {
+        frames: frame::request(&words),
+        requests: 1,
+        access: Access::Read,
+        carriage: Carriage::Relay,
+        blocks: Blocks::NONE,
+        quiet: false,
+    }
+}
+
+fn relay(resp3: bool, asked: &[&str]) -> RedisRelay {
+    let mut relay = RedisRelay::new(resp3);
+    for line in asked {
+        relay.sent(&batch(line));
+    }
+    relay
+}
+
+/// What passes of this; `|` stands for the end of a line.
+fn hear(relay: &mut RedisRelay, said: &str) -> (String, u32) {
+    let mut input = BytesMut::from(said.replace('|', "\r\n").as_bytes());
+    let passed = relay.received(&mut input).expect("well formed");
+    assert!(input.is_empty(), "{input:?}");
+    (String::from_utf8_lossy(&passed.bytes).replace("\r\n", "|"), passed.answered)
+}
+
+/// The requests that another server is sent, as lines.
+fn asks(relay: &mut RedisRelay) -> Option<Vec<String>> {
+    let frames = relay.renew(Epoch(7))?;
+    let (mut lines, mut rest) = (Vec::new(), &frames[..]);
+    while !rest.is_empty() {
+        let words: Vec<String> = args(rest).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+        let words_as_bytes: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        rest = &rest[frame::request(&words_as_bytes).len()..];
+        lines.push(words.join(" "));
+    }
+    Some(lines)
+}
+
+const A: &str = "*3|$9|subscribe|$1|a|:1|";
+const B: &str = "*3|$9|subscribe|$1|b|:2|";
+
+#[test]
+fn each_request_is_answered_once_and_messages_answer_nothing() {
+    let mut relay = relay(false, &["SUBSCRIBE a b", "PING", "UNSUBSCRIBE", "LRANGE k 0 -1"]);
+    assert_eq!(hear(&mut relay, A), (A.to_owned(), 0));
+    let message = "*3|$7|message|$1|a|$1|x|";
+    assert_eq!(hear(&mut relay, message), (message.to_owned(), 0));
+    assert_eq!(hear(&mut relay, B).1, 1);
+    assert_eq!(hear(&mut relay, "*2|$4|pong|$0||").1, 1);
+    assert_eq!(hear(&mut relay, "*3|$11|unsubscribe|$1|a|:1|").1, 0);
+    assert_eq!(hear(&mut relay, "*3|$11|unsubscribe|$1|b|:0|").1, 1);
+    // Who is not subscribed gets no message: this is a list.
+    assert_eq!(hear(&mut relay, "*3|$7|message|$1|a|$1|x|").1, 1);
+    let mut input = BytesMut::from(&b"+OK\r\n"[..]);
+    assert!(relay.received(&mut input).is_err(), "an answer to nothing");
+}
+
+#[test]
+fn another_server_is_asked_for_what_was_confirmed_and_then_for_what_was_not_answered() {
+    let mut relay = relay(false, &["SUBSCRIBE a b c", "PSUBSCRIBE p", "PING"]);
+    hear(&mut relay, &format!("{A}{B}"));
+    assert_eq!(asks(&mut relay).expect("moves"), ["SUBSCRIBE a b", "SUBSCRIBE c", "PSUBSCRIBE p", "PING"]);
+    // A second server before the first has said anything.
+    assert_eq!(asks(&mut relay).expect("moves").len(), 4);
+    assert_eq!(hear(&mut relay, &format!("{A}*3|$7|message|$1|a|$1|x|{B}")).0, "*3|$7|message|$1|a|$1|x|");
+    let c = "*3|$9|subscribe|$1|c|:3|";
+    assert_eq!(hear(&mut relay, c), (c.to_owned(), 1));
+    assert_eq!(asks(&mut relay).expect("moves"), ["SUBSCRIBE a b c", "PSUBSCRIBE p", "PING"]);
+}
+
+#[test]
+fn subscriptions_that_another_server_refuses_end_the_relay() {
+    let mut relay = relay(true, &["SUBSCRIBE a"]);
+    hear(&mut relay, ">3|$9|subscribe|$1|a|:1|");
+    asks(&mut relay).expect("moves");
+    let mut input = BytesMut::from(&b"-NOPERM no\r\n"[..]);
+    assert!(relay.received(&mut input).is_err());
+}
+
+#[test]
+fn whoever_asked_hears_of_the_gap_behind_the_last_confirmation() {
+    let mut relay = relay(true, &["CLIENT TRACKING ON", "SUBSCRIBE __ft:renewed"]);
+    let confirmed = ">3|$9|subscribe|$12|__ft:renewed|:1|";
+    hear(&mut relay, &format!("+OK|{confirmed}"));
+    assert_eq!(asks(&mut relay).expect("moves"), ["CLIENT TRACKING ON", "SUBSCRIBE __ft:renewed"]);
+    assert_eq!(hear(&mut relay, "+OK|").0, "");
+    let told = hear(&mut relay, confirmed).0;
+    assert_eq!(told, ">2|$10|invalidate|_|>3|$7|message|$12|__ft:renewed|$1|7|");
+}
+
+#[test]
+fn what_cannot_be_known_of_a_connection_keeps_it_where_it_is() {
+    for asked in [
+        &["SUBSCRIBE a", "CLIENT NO-EVICT ON"][..],
+        &["CLIENT TRACKING ON REDIRECT 7"],
+        &["CLIENT REPLY OFF"],
+        &["SUBSCRIBE a", "HELLO 3"],
+        &["SUBSCRIBE a", "MULTI"],
+        &["SUBSCRIBE a", "WATCH k"],
+    ] {
+        let mut relay = relay(true, asked);
+        assert_eq!(asks(&mut relay), None, "{asked:?}");
+    }
+    let mut relay = relay(true, &["CLIENT TRACKING ON OPTIN", "CLIENT CACHING YES", "GET k"]);
+    hear(&mut relay, "+OK|");
+    assert!(asks(&mut relay).is_some(), "both go again");
+    hear(&mut relay, "+OK|+OK|");
+    assert_eq!(asks(&mut relay), None, "the command behind it would not be tracked");
+    hear(&mut relay, "_|");
+}
+
+#[test]
+fn a_transaction_that_has_ended_leaves_nothing_behind() {
+    for end in ["*0|", "-EXECABORT no|"] {
+        let mut relay = relay(true, &["SUBSCRIBE a", "MULTI", "EXEC"]);
+        hear(&mut relay, ">3|$9|subscribe|$1|a|:1|+OK|");
+        assert_eq!(asks(&mut relay), None);
+        hear(&mut relay, end);
+        assert_eq!(asks(&mut relay).expect("moves"), ["SUBSCRIBE a"]);
+    }
+}
+
+#[test]
+fn a_long_message_passes_in_pieces_and_keeps_the_relay_until_its_end() {
+    let mut relay = relay(false, &["SUBSCRIBE a"]);
+    hear(&mut relay, A);
+    let long = "x".repeat(2 * WHOLE_BYTES);
+    let message = format!("*3|$7|message|$1|a|${}|{long}|", long.len());
+    let (begin, end) = message.split_at(message.len() / 2 + 100);
+    assert_eq!(hear(&mut relay, begin).0, begin);
+    assert_eq!(asks(&mut relay), None);
+    assert_eq!(hear(&mut relay, end).0, end);
+    assert!(asks(&mut relay).is_some());
+}
+
+#[test]
+fn more_than_is_kept_keeps_a_client_where_it_is() {
+    /// Names of 64 KiB and two digits in 1 MiB.
+    const NAMES_MOST: usize = 15;
+    let long = "n".repeat(64 * 1024);
+    let mut relay = relay(false, &[]);
+    for number in 0..=NAMES_MOST {
+        let name = format!("{long}{number:02}");
+        relay.sent(&batch(&format!("SUBSCRIBE {name}")));
+        hear(&mut relay, &format!("*3|$9|subscribe|${}|{name}|:1|", name.len()));
+        assert_eq!(asks(&mut relay).is_some(), number < NAMES_MOST, "{number}");
+        if number < NAMES_MOST {
+            for known in 0..=number {
+                let name = format!("{long}{known:02}");
+                assert_eq!(hear(&mut relay, &format!("*3|$9|subscribe|${}|{name}|:1|", name.len())).0, "");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_passes_does_not_depend_on_the_cuts(resp3: bool, cuts in prop::collection::vec(1..40_usize, 1..20)) {
+        let kind = if resp3 { '>' } else { '*' };
+        let said = format!(
+            "{kind}3|$9|subscribe|$1|a|:1|{kind}3|$9|subscribe|$1|b|:2|{kind}3|$7|message|$1|a|$2|\r\n|{kind}3|$11|unsubscribe|$1|a|:1|"
+        ).replace('|', "\r\n");
+        let mut relay = relay(resp3, &["SUBSCRIBE a b", "UNSUBSCRIBE a"]);
+        let (mut input, mut passed, mut answered) = (BytesMut::new(), Vec::new(), 0);
+        let mut rest = said.as_bytes();
+        for cut in cuts.iter().cycle() {
+            let (piece, more) = rest.split_at((*cut).min(rest.len()));
+            rest = more;
+            input.extend_from_slice(piece);
+            let part = relay.received(&mut input).expect("well formed");
+            passed.extend_from_slice(&part.bytes);
+            answered += part.answered;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(String::from_utf8_lossy(&passed), said);
+        prop_assert_eq!(answered, 2);
+        prop_assert_eq!(asks(&mut relay).expect("moves"), ["SUBSCRIBE b"]);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(resp3: bool, bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 1..50_usize) {
+        let mut relay = relay(resp3, &["SUBSCRIBE a", "MONITOR", "UNSUBSCRIBE", "GET k"]);
+        let mut input = BytesMut::new();
+        for piece in bytes.chunks(cut) {
+            input.extend_from_slice(piece);
+            if relay.received(&mut input).is_err() {
+                break;
+            }
+        }
+        relay.renew(Epoch(1));
+    }
+}
