@@ -13,7 +13,7 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e failover streams soak unsafe-rules sim mutants fuzz container manifests check advisories train bench bench-failover bench-predict
+.PHONY: help setup build demo test e2e failover streams soak unsafe-rules sim mutants fuzz container manifests check advisories compat compat-setup train bench bench-failover bench-predict
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
@@ -30,6 +30,7 @@ help:
 	@echo "make advisories      known vulnerabilities of dependencies (cargo-deny, needs the network)"
 	@echo "make container       builds the image and runs it as a sidecar beside two Redis, in one network namespace (root)"
 	@echo "make manifests       compose.yaml and config/kubernetes against published schemas and the program"
+	@echo "make compat          redis-py, node-redis, ioredis and Redis' own tests, through the sidecar (fetches them once)"
 	@echo "make bench           the load benches; make bench-failover: how long switchovers and failovers take"
 	@echo "make bench-predict   how long the model of risk takes"
 	@echo "make train           the model of risk, its card, thresholds and sweep (Python 3.11; ARGS=--small --out DIR to try)"
@@ -115,6 +116,32 @@ container: setup
 
 manifests: build
 	tests/container/manifests $(BIN)
+
+# Tests of others: client libraries driven over their public API, and Redis' own suite in its mode for an external server.
+# What is fetched is pinned, and lives beside the builds.
+COMPAT := $(abspath $(or $(CARGO_TARGET_DIR),target))/compat
+DRIVERS := tests/drivers
+
+$(COMPAT)/venv/installed: $(DRIVERS)/requirements.txt
+	python3 -m venv $(COMPAT)/venv
+	$(COMPAT)/venv/bin/pip install --quiet --requirement $<
+	touch $@
+
+$(COMPAT)/node/installed: $(DRIVERS)/package.json $(DRIVERS)/package-lock.json
+	mkdir -p $(@D) && cp $^ $(@D)
+	npm ci --prefix $(@D) --no-audit --no-fund --ignore-scripts --silent
+	touch $@
+
+$(COMPAT)/redis/installed: $(DRIVERS)/redis_suite/fetch
+	$< $(@D)
+	touch $@
+
+compat-setup:
+	@.ci/setup compat
+
+compat: compat-setup build $(COMPAT)/venv/installed $(COMPAT)/node/installed $(COMPAT)/redis/installed
+	$(COMPAT)/venv/bin/python $(DRIVERS)/run.py $(BIN) $(COMPAT)/node/node_modules
+	$(COMPAT)/venv/bin/python $(DRIVERS)/redis_suite/run.py $(BIN) $(COMPAT)/redis
 
 # The numbers that are published: the profile of the container, and nothing else running.
 bench: setup
