@@ -9,13 +9,13 @@ use redis::{AsyncCommands, RedisResult, cmd};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use crate::support::data_path::{DataPath, WAIT};
+use crate::support::data_path::DataPath;
 use crate::support::servers::RedisServer;
 
 const S: Duration = Duration::from_secs(1);
 /// Reads may be as stale as that.
-const STALE: Policy = Policy { stale_reads: Some(S), ..WAIT };
-const REFUSE: Policy = Policy { queue_writes: false, ..WAIT };
+const STALE: Policy = Policy { stale_reads: Some(S), ..Policy::PRIMARY };
+const REFUSE: Policy = Policy { queue_writes: false, ..Policy::PRIMARY };
 
 async fn connect(path: &DataPath) -> MultiplexedConnection {
     let client = redis::Client::open(path.url()).expect("a URL");
@@ -35,7 +35,11 @@ fn refused<T: std::fmt::Debug>(result: RedisResult<T>) {
 #[tokio::test]
 async fn stale_reads_go_on_where_every_block_that_they_touch_allows_them() {
     let (primary, mirror) = (RedisServer::start(&[]), RedisServer::start(&[]));
-    let policies = [("cart:", STALE), ("geo:", Policy { stale_reads: Some(S * 5), ..WAIT }), ("user:", WAIT)];
+    let policies = [
+        ("cart:", STALE),
+        ("geo:", Policy { stale_reads: Some(S * 5), ..Policy::PRIMARY }),
+        ("user:", Policy::PRIMARY),
+    ];
     let mut path = DataPath::start_with_blocks(&[primary.port, mirror.port], &policies).await;
     path.mirrors(&["e1"]);
     path.tunables(|tunables| tunables.hold_max = Duration::from_millis(100));
@@ -61,7 +65,7 @@ async fn stale_reads_go_on_where_every_block_that_they_touch_allows_them() {
     vain(client.mget::<_, Vec<String>>(&["cart:1", "geo:1"]).await);
     stale(client.mget(&["geo:1"]).await);
     // The rest has a policy of its own.
-    path.tunables(|tunables| tunables.policies.rest = Policy { stale_reads: Some(S * 3), ..WAIT });
+    path.tunables(|tunables| tunables.policies.rest = Policy { stale_reads: Some(S * 3), ..Policy::PRIMARY });
     stale(client.mget(&["rest", "geo:1"]).await);
     vain(client.get::<_, String>("user:1").await);
 }
@@ -106,7 +110,7 @@ async fn a_client_that_comes_while_only_a_mirror_answers_is_let_in_and_goes_on_a
 #[tokio::test]
 async fn writes_wait_or_are_refused_at_once_by_their_blocks() {
     let store = RedisServer::start(&[]);
-    let policies = [("cart:", REFUSE), ("user:", WAIT)];
+    let policies = [("cart:", REFUSE), ("user:", Policy::PRIMARY)];
     let mut path = DataPath::start_with_blocks(&[store.port], &policies).await;
     let (mut waiting, mut client) = (connect(&path).await, connect(&path).await);
     path.hold(HoldScope::Writes, false).await;
@@ -124,7 +128,7 @@ async fn writes_wait_or_are_refused_at_once_by_their_blocks() {
 #[tokio::test]
 async fn a_write_that_is_refused_takes_nothing_with_it_that_was_sent_together() {
     let store = RedisServer::start(&[]);
-    let policies = [("cart:", REFUSE), ("user:", WAIT)];
+    let policies = [("cart:", REFUSE), ("user:", Policy::PRIMARY)];
     let mut path = DataPath::start_with_blocks(&[store.port], &policies).await;
     path.hold(HoldScope::Writes, false).await;
     let mut stream = BufReader::new(TcpStream::connect(path.address).await.expect("connects"));
@@ -161,7 +165,7 @@ async fn a_write_that_is_refused_takes_nothing_with_it_that_was_sent_together() 
 #[tokio::test]
 async fn an_exec_is_as_strict_as_all_that_was_queued() {
     let store = RedisServer::start(&[]);
-    let policies = [("cart:", REFUSE), ("user:", WAIT)];
+    let policies = [("cart:", REFUSE), ("user:", Policy::PRIMARY)];
     let mut path = DataPath::start_with_blocks(&[store.port], &policies).await;
     let (mut strict, mut patient) = (connect(&path).await, connect(&path).await);
     for (client, keys) in [(&mut strict, ["user:n", "cart:n"]), (&mut patient, ["user:n", "user:m"])] {
@@ -183,7 +187,8 @@ async fn an_exec_is_as_strict_as_all_that_was_queued() {
 #[tokio::test]
 async fn a_request_too_long_to_be_collected_is_refused_by_its_key() {
     let store = RedisServer::start(&[]);
-    let mut path = DataPath::start_with_blocks(&[store.port], &[("cart:", REFUSE), ("user:", WAIT)]).await;
+    let mut path =
+        DataPath::start_with_blocks(&[store.port], &[("cart:", REFUSE), ("user:", Policy::PRIMARY)]).await;
     path.hold(HoldScope::Writes, false).await;
     let mut stream = TcpStream::connect(path.address).await.expect("connects");
     let value = "v".repeat(4 * 1024 * 1024);

@@ -6,6 +6,8 @@ mod support;
 mod blocks;
 mod bounds;
 mod hold;
+mod moved;
 mod pass;
+mod reads;
 mod relay;
 mod sharing;

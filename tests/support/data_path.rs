@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_app::BootClock;
-use foretoken_outbound::{DataPlane, EndpointParams, Policies, Policy, StoreFactory, StoreParams, Tunables};
+use foretoken_outbound::{
+    Ask, DataPlane, EndpointParams, Policies, Policy, StoreFactory, StoreParams, Tunables,
+};
 use foretoken_protocol::BlockMap;
-use foretoken_protocol_redis::Redis;
+use foretoken_protocol_redis::{Login, Redis};
 use foretoken_transport::{Connector, Listener};
 use foretoken_types::{
     Address, Clock, EndpointId, Epoch, Hold, HoldScope, Lease, LeaseTimes, MirrorRoute, Operation, Posture,
@@ -19,15 +21,14 @@ use tokio::sync::{mpsc, watch};
 pub struct DataPath {
     pub address: SocketAddr,
     pub reports: mpsc::Receiver<Report>,
+    /// Questions for a mirror that has all writes; the test answers.
+    pub asks: mpsc::Receiver<Ask>,
     posture: watch::Sender<Arc<Posture>>,
     tunables: watch::Sender<Arc<Tunables>>,
     stop: watch::Sender<bool>,
     pub plane: Arc<DataPlane>,
     operation: u64,
 }
-
-/// Requests wait for the primary.
-pub const WAIT: Policy = Policy { stale_reads: None, queue_writes: true };
 
 /// A lease for the length of a test.
 pub fn long_lease(epoch: Epoch) -> Lease {
@@ -36,26 +37,33 @@ pub fn long_lease(epoch: Epoch) -> Lease {
 }
 
 impl DataPath {
-    /// In front of servers on these ports, named `e0`, `e1` …; `e0` is the primary, epoch 1.
+    /// In front of servers on these ports, named `e0`, `e1` …; `e0` is the primary, epoch 1, and `e1` stands in our region.
     pub async fn start(ports: &[u16]) -> Self {
         Self::start_with(ports, 10_000).await
     }
 
     pub async fn start_with(ports: &[u16], clients_most: usize) -> Self {
-        Self::start_all(ports, clients_most, &[]).await
+        Self::start_all(ports, clients_most, Redis::default()).await
+    }
+
+    /// The same, for clients that are this user until they say who they are.
+    pub async fn start_as(ports: &[u16], user: &str, password: &str) -> Self {
+        let login = Login { user: user.to_owned(), password: password.to_owned().into() };
+        Self::start_all(ports, 10_000, Redis { login: Some(login), ..Redis::default() }).await
     }
 
     /// The same, with blocks of these prefixes and policies.
     pub async fn start_with_blocks(ports: &[u16], blocks: &[(&str, Policy)]) -> Self {
-        let prefixes: Vec<&str> = blocks.iter().map(|(prefix, _)| *prefix).collect();
-        let path = Self::start_all(ports, 10_000, &prefixes).await;
+        let blocks_by_prefix = BlockMap::new(blocks.iter().map(|(prefix, _)| prefix.as_bytes()));
+        let protocol = Redis { blocks: blocks_by_prefix, ..Redis::default() };
+        let path = Self::start_all(ports, 10_000, protocol).await;
         path.tunables(|tunables| {
             tunables.policies.named = blocks.iter().map(|(_, policy)| *policy).collect()
         });
         path
     }
 
-    async fn start_all(ports: &[u16], clients_most: usize, blocks: &[&str]) -> Self {
+    async fn start_all(ports: &[u16], clients_most: usize, protocol: Redis) -> Self {
         let store = StoreId::from("test");
         let first = Posture {
             state: StoreState::Healthy,
@@ -66,13 +74,12 @@ impl DataPath {
         };
         let (posture, watch_posture) = watch::channel(Arc::new(first));
         let (tunables, watch_tunables) = watch::channel(Arc::new(Tunables {
-            policies: Policies { rest: WAIT, named: Vec::new() },
+            policies: Policies { rest: Policy::PRIMARY, named: Vec::new() },
             hold_max: Duration::from_secs(5),
             hold_bytes: 1024 * 1024,
         }));
         let (report, reports) = mpsc::channel(1024);
-        // Nobody answers: tests of synchronous writes have the whole program.
-        let (asks, _) = mpsc::channel(1);
+        let (ask, asks) = mpsc::channel(16);
         let endpoints = ports
             .iter()
             .enumerate()
@@ -82,16 +89,17 @@ impl DataPath {
                     Address::Tcp { host: "127.0.0.1".into(), port: *port },
                     Duration::from_secs(1),
                 ),
+                near: number == 1,
             })
             .collect();
         let params = StoreParams {
             store,
-            protocol: Redis { blocks: BlockMap::new(blocks.iter().map(|prefix| prefix.as_bytes())) },
+            protocol,
             endpoints,
             posture: watch_posture,
             tunables: watch_tunables,
             reports: report,
-            asks,
+            asks: ask,
             clock: Arc::new(BootClock),
             #[cfg(feature = "unsafe-rules")]
             rules: foretoken_outbound::Rules::default(),
@@ -105,7 +113,7 @@ impl DataPath {
         let (_, no_tls) = watch::channel(None);
         let accepting = Arc::clone(&plane);
         tokio::spawn(async move { accepting.accept(listener, no_tls, 0, watch_stop).await });
-        Self { address, reports, posture, tunables, stop, plane, operation: 0 }
+        Self { address, reports, asks, posture, tunables, stop, plane, operation: 0 }
     }
 
     /// Changes the posture.

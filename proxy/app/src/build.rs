@@ -6,17 +6,19 @@ use std::time::Duration;
 use foretoken_admin::{Doors, ServiceDoor};
 use foretoken_config::{
     CertificateHash, Config, DataBlock, EndpointRole, HeldWrites, Manage, Reads, Recording, Right,
-    RiskJudges, RiskPolicy, Secret, Store,
+    RiskJudges, RiskPolicy, Store,
 };
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
-use foretoken_outbound::{Ask, EndpointParams, Policies, Policy, StoreFactory, StoreParams, Tunables};
+use foretoken_outbound::{
+    Ask, EndpointParams, Policies, Policy, ReadFrom, StoreFactory, StoreParams, Tunables,
+};
 use foretoken_predict::{Model, Thresholds};
 use foretoken_protocol::{Blocks, Dial};
 use foretoken_registry::Registry;
 use foretoken_token::{Access, Block, Fingerprint, Grant};
 use foretoken_transport::{ClientTls, Clients, Connector, Identity, ServerTls};
-use foretoken_types::{Address, Clock, Epoch, InstanceId, Posture, Report};
+use foretoken_types::{Address, Clock, Epoch, InstanceId, Posture, Region, Report};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
@@ -174,8 +176,14 @@ const _: () = assert!(DataBlock::MOST <= Blocks::NAMED_MOST);
 
 /// What each block of a store lets happen, for `blocks`: those that the data path was started with.
 fn policies(store: &Store, blocks: &[DataBlock]) -> Policies {
-    let policy = |reads, lag, writes| Policy {
-        stale_reads: (reads == Reads::MirrorWhenHeld).then_some(lag),
+    let policy = |reads, own_writes, lag, writes| Policy {
+        read_from: match reads {
+            Reads::Primary | Reads::MirrorWhenHeld => ReadFrom::Primary,
+            Reads::Mirror => ReadFrom::Mirror,
+            Reads::Nearest => ReadFrom::Nearest,
+        },
+        own_writes,
+        stale_reads: (reads != Reads::Primary).then_some(lag),
         queue_writes: writes == HeldWrites::Queue,
     };
     let named = blocks.iter().map(|started| {
@@ -183,11 +191,12 @@ fn policies(store: &Store, blocks: &[DataBlock]) -> Policies {
         let block = store.block.iter().find(|block| block.name == started.name).unwrap_or(started);
         policy(
             block.reads.unwrap_or(store.reads),
+            block.read_your_writes.unwrap_or(store.read_your_writes),
             block.read_lag_max.unwrap_or(store.read_lag_max),
             block.writes_when_held.unwrap_or(store.writes_when_held),
         )
     });
-    let rest = policy(store.reads, store.read_lag_max, store.writes_when_held);
+    let rest = policy(store.reads, store.read_your_writes, store.read_lag_max, store.writes_when_held);
     Policies { rest, named: named.collect() }
 }
 
@@ -210,9 +219,10 @@ pub(crate) fn tunables(store: &Store, blocks: &[DataBlock], threads: usize) -> T
     }
 }
 
-/// The data path of one store.
+/// The data path of one store. `region`: where this sidecar stands.
 pub(crate) fn data_path(
     store: &Store,
+    region: Option<&Region>,
     posture: watch::Receiver<Arc<Posture>>,
     tunables: watch::Receiver<Arc<Tunables>>,
     reports: mpsc::Sender<Report>,
@@ -224,10 +234,11 @@ pub(crate) fn data_path(
         .into_iter()
         .map(|endpoint| {
             let connector = connector(endpoint, store.connect_timeout, passes, Purpose::Data)?;
-            Ok(EndpointParams { id: endpoint.name.clone(), connector })
+            let near = region.is_some() && endpoint.region.as_ref() == region;
+            Ok(EndpointParams { id: endpoint.name.clone(), connector, near })
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    Ok(protocols::data_path(store, |protocol| StoreParams {
+    protocols::data_path(store, |protocol| StoreParams {
         store: store.name.clone(),
         protocol,
         endpoints,
@@ -238,7 +249,7 @@ pub(crate) fn data_path(
         clock,
         #[cfg(feature = "unsafe-rules")]
         rules: crate::rules::data_path(),
-    }))
+    })
 }
 
 /// Control connections to the endpoints of a store.
@@ -246,8 +257,7 @@ pub(crate) fn endpoints(store: &Store, passes: Option<&Arc<Passes>>) -> Result<V
     let login = match &store.control {
         None => None,
         Some(control) => {
-            let password = Secret::read(&control.password_file)?;
-            let password = zeroize::Zeroizing::new(password.expose().to_owned());
+            let password = protocols::password(&control.password_file)?;
             Some(ControlLogin { user: control.user.clone(), password })
         }
     };

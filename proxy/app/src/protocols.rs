@@ -1,16 +1,19 @@
 //! The list of protocols, one line each.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretoken_config::{Protocol, Store};
+use foretoken_config::{Protocol, Secret, Store};
 use foretoken_outbound::{StoreFactory, StoreParams};
 use foretoken_protocol::{BlockMap, Dial};
 use foretoken_protocol_redis::gate::Attach;
-use foretoken_protocol_redis::{ControlParams, Credentials, Redis, RedisControl};
+use foretoken_protocol_redis::{ControlParams, Credentials, Login, Redis, RedisControl};
 use foretoken_transport::{Connector, Greeting};
 use foretoken_types::EndpointId;
+use zeroize::Zeroizing;
 
+use crate::Error;
 use crate::control::MakeControl;
 use crate::passes::EndpointPass;
 
@@ -18,17 +21,31 @@ use crate::passes::EndpointPass;
 #[derive(Clone)]
 pub(crate) struct ControlLogin {
     pub(crate) user: String,
-    pub(crate) password: zeroize::Zeroizing<String>,
+    pub(crate) password: Zeroizing<String>,
 }
 
 /// Makes the data path of a store.
-pub(crate) fn data_path(store: &Store, make: impl FnOnce(Redis) -> StoreParams<Redis>) -> StoreFactory {
+pub(crate) fn data_path(
+    store: &Store,
+    make: impl FnOnce(Redis) -> StoreParams<Redis>,
+) -> Result<StoreFactory, Error> {
     match store.protocol {
         Protocol::Redis => {
             let prefixes = store.block.iter().map(|block| block.prefix.as_str().as_bytes());
-            StoreFactory::new(make(Redis { blocks: BlockMap::new(prefixes) }))
+            let login = store.login.as_ref().map(|login| {
+                let password = password(&login.password_file)?;
+                Ok::<_, Error>(Login { user: login.user.clone(), password })
+            });
+            let redis =
+                Redis { blocks: BlockMap::new(prefixes), login: login.transpose()?, ..Redis::default() };
+            Ok(StoreFactory::new(make(redis)))
         }
     }
+}
+
+/// The password in a file of the configuration's.
+pub(crate) fn password(file: &Path) -> Result<Zeroizing<String>, Error> {
+    Ok(Zeroizing::new(Secret::read(file)?.expose().to_owned()))
 }
 
 /// What is said first to a gate.

@@ -103,6 +103,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         }
         factories.push(build::data_path(
             store,
+            config.region.as_ref(),
             handle.posture.clone(),
             tunables_in,
             reports,

@@ -22,8 +22,8 @@ pub use load::{Changes, Quick};
 pub use model::{
     Admin, AdminTls, Auth, Config, Control, Data, DataBlock, Detect, Endpoint, EndpointRole, EndpointTls,
     Gate, GateLimits, GateSidecar, GateTls, HeldWrites, LeaseTiming, ListenerTls, Log, LogFormat, LogLevel,
-    Manage, Protocol, Reads, Recording, Right, Risk, RiskJudges, RiskPolicy, Service, ServiceGrant, Store,
-    Switchover, Token,
+    Login, Manage, Protocol, Reads, Recording, Right, Risk, RiskJudges, RiskPolicy, Service, ServiceGrant,
+    Store, Switchover, Token,
 };
 pub use reference::{reference, schema};
 pub use secret::{Secret, SecretError};

@@ -11,6 +11,8 @@ use crate::model::{
 };
 use crate::read::Findings;
 
+mod clients;
+
 /// Longest path of a Unix socket: `sun_path` has 108 bytes with the NUL after it (`unix(7)`).
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -34,6 +36,8 @@ pub(crate) fn relations(config: &Config, findings: &mut Findings) {
         check.advertised(&path, store);
         check.timing(&path, store);
         check.blocks(&path, store);
+        check.login(&path, store);
+        check.regions(&path, store, config);
     }
     check.services(config);
 }

@@ -260,3 +260,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use foretoken_protocol::{Protocol, Session};
+use foretoken_protocol::Protocol;
 use foretoken_types::{Epoch, Fault, FaultKind};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -54,8 +54,7 @@ where
 
     fn call(&mut self, mut request: Request<P>) -> Self::Future {
         let now = self.view.now();
-        let pinned = request.client.session.borrow().is_pinned();
-        let Some(target) = self.view.admit(&request.batch, pinned, now) else {
+        let Some(target) = self.view.admit(&request.batch, &request.reader(), now) else {
             // The gate was passed a moment ago and the posture moved since: go round again.
             return AuthorizeFuture::Refused;
         };

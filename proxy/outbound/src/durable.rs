@@ -11,11 +11,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use foretoken_protocol::{ChunkReceiver, ChunkSender, Protocol, chunks};
-use foretoken_types::{Access, BootInstant, Durability, Epoch, Fault, FaultKind};
+use foretoken_types::{Access, BootInstant, Durability, EndpointId, Epoch, Fault, FaultKind};
 use pin_project_lite::pin_project;
 use tokio::sync::{mpsc, oneshot};
 use tower::{Layer, Service};
 
+use crate::own_writes::OwnWrites;
 use crate::request::{Request, Response, Target};
 use crate::view::View;
 
@@ -27,8 +28,8 @@ const REST_MOST: usize = 256 * 1024;
 pub struct Ask {
     /// The epoch under which the write was sent.
     pub epoch: Epoch,
-    /// Answered when a mirror has it; dropped when that can't be told now, which is no answer.
-    pub answer: oneshot::Sender<()>,
+    /// Answered with a mirror that has it; dropped when that can't be told now, which is no answer.
+    pub answer: oneshot::Sender<EndpointId>,
 }
 
 #[derive(Clone)]
@@ -71,18 +72,21 @@ where
     }
 
     fn call(&mut self, request: Request<P>) -> Self::Future {
-        let epoch = match (request.target, request.batch.access) {
-            (Target::Primary(_, epoch), Access::Write) => Some(epoch),
+        let wrote = match (request.target, request.batch.access) {
+            (Target::Primary(_, epoch), Access::Write) => {
+                request.client.own_writes.wrote();
+                Some((epoch, Rc::clone(&request.client.own_writes)))
+            }
             _ => None,
         };
-        DurableFuture::Sent { asker: Rc::clone(&self.asker), epoch, inner: self.inner.call(request) }
+        DurableFuture::Sent { asker: Rc::clone(&self.asker), wrote, inner: self.inner.call(request) }
     }
 }
 
 pin_project! {
     #[project = Projected]
     pub(crate) enum DurableFuture<F> {
-        Sent { asker: Rc<Asker>, epoch: Option<Epoch>, #[pin] inner: F },
+        Sent { asker: Rc<Asker>, wrote: Option<(Epoch, Rc<OwnWrites>)>, #[pin] inner: F },
         Waiting { kept: Pin<Box<dyn Future<Output = Result<Response, Fault>>>> },
     }
 }
@@ -96,12 +100,16 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let kept = match self.as_mut().project() {
             Projected::Waiting { kept } => return kept.as_mut().poll(cx),
-            Projected::Sent { asker, epoch, inner } => {
+            Projected::Sent { asker, wrote, inner } => {
                 let response = ready!(inner.poll(cx))?;
-                match *epoch {
-                    Some(epoch) if asker.is_needed(epoch) => Box::pin(Rc::clone(asker).keep(response, epoch)),
-                    _ => return Poll::Ready(Ok(response)),
+                let Some((epoch, own)) = wrote.take() else { return Poll::Ready(Ok(response)) };
+                if asker.view.spreads_reads() {
+                    own.follow(asker, epoch);
                 }
+                if !asker.is_needed(epoch) {
+                    return Poll::Ready(Ok(response));
+                }
+                Box::pin(Rc::clone(asker).keep(response, epoch))
             }
         };
         self.set(Self::Waiting { kept });
@@ -160,9 +168,21 @@ impl Asker {
     /// # Errors
     /// No mirror had it within `hold_max`, or the epoch ended: the write may survive or not.
     pub(crate) async fn confirmed(&self, epoch: Epoch) -> Result<(), Fault> {
+        self.wait(epoch, || self.is_needed(epoch)).await.map(drop)
+    }
+
+    /// Waits until a mirror has everything that was executed so far, and tells which (an endpoint's number). `None`: that could
+    /// not be found out.
+    pub(crate) async fn mirror_with_all(&self, epoch: Epoch) -> Option<usize> {
+        let mirror = self.wait(epoch, || self.view.epoch() == epoch).await.ok()??;
+        self.view.index(&mirror)
+    }
+
+    /// Asks for as long as it is `wanted`, within `hold_max`.
+    async fn wait(&self, epoch: Epoch, wanted: impl Fn() -> bool) -> Result<Option<EndpointId>, Fault> {
         let end = self.view.now() + self.view.tunables().hold_max;
         let mut posture = self.view.watch();
-        while self.is_needed(epoch) {
+        while wanted() {
             let now = self.view.now();
             if now >= end {
                 return Err(Fault::unknown(FaultKind::NotDurable));
@@ -172,16 +192,16 @@ impl Asker {
             }
             let (answer, answered) = oneshot::channel();
             tokio::select! {
-                confirmed = self.ask(Ask { epoch, answer }, answered) => {
-                    if confirmed {
-                        return Ok(());
+                mirror = self.ask(Ask { epoch, answer }, answered) => {
+                    if mirror.is_some() {
+                        return Ok(mirror);
                     }
                 }
                 Ok(()) = posture.changed() => {}
                 () = sleep_until(end, now) => {}
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The primary is given up: no mirror will ever be told more by it.
@@ -189,12 +209,12 @@ impl Asker {
         self.view.posture().hold.is_some_and(|hold| hold.fence)
     }
 
-    async fn ask(&self, ask: Ask, answered: oneshot::Receiver<()>) -> bool {
+    async fn ask(&self, ask: Ask, answered: oneshot::Receiver<EndpointId>) -> Option<EndpointId> {
         if self.asks.send(ask).await.is_err() {
             // The control plane is gone; the lease ends by itself.
             return std::future::pending().await;
         }
-        answered.await.is_ok()
+        answered.await.ok()
     }
 }
 

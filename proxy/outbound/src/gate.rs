@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use foretoken_protocol::{Protocol, Session};
+use foretoken_protocol::Protocol;
 use foretoken_stack::Gate;
 use foretoken_types::{Access, Fault, FaultKind};
 use futures_util::future::LocalBoxFuture;
@@ -68,8 +68,8 @@ impl<P: Protocol> Gate<Request<P>> for Admission {
 
     fn wait(&self, request: &Request<P>) -> Option<Self::Wait> {
         let now = self.view.now();
-        let pinned = request.client.session.borrow().is_pinned();
-        if self.view.admit(&request.batch, pinned, now).is_some() {
+        let reader = request.reader();
+        if self.view.admit(&request.batch, &reader, now).is_some() {
             return None;
         }
         if request.batch.access == Access::Write && !self.view.policy(&request.batch).queue_writes {
@@ -88,7 +88,7 @@ impl<P: Protocol> Gate<Request<P>> for Admission {
             let _guard = guard;
             let mut posture = view.watch();
             let admitted = async {
-                while view.admit(&batch, pinned, view.now()).is_none() {
+                while view.admit(&batch, &reader, view.now()).is_none() {
                     if posture.changed().await.is_err() {
                         // The control plane is gone, and with it whoever could admit anything.
                         std::future::pending::<()>().await;

@@ -1,22 +1,43 @@
-//! What each data block lets happen while the primary can't serve.
+//! What each data block lets happen: who answers its reads, and what its requests do while the primary can't serve.
 
 use std::time::Duration;
 
 use foretoken_protocol::Blocks;
 
-/// What happens to requests of one block while the primary can't serve them.
+/// Who answers reads while the primary can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The primary.
+    Primary,
+    /// A mirror that is not too far behind, or else the primary.
+    Mirror,
+    /// The primary if it stands in our region, or else a mirror that does and is not too far behind, or else the primary.
+    Nearest,
+}
+
+/// What happens to requests of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How far behind a mirror may be that answers its reads; `None`: they wait for the primary.
+    /// Who answers its reads.
+    pub read_from: ReadFrom,
+    /// Whether only a mirror does that is known to have what the session has written.
+    pub own_writes: bool,
+    /// How far behind a mirror may be that answers its reads; `None`: none does, they wait for the primary if they must.
     pub stale_reads: Option<Duration>,
     /// Whether its writes wait; or else they are refused at once.
     pub queue_writes: bool,
 }
 
 impl Policy {
+    /// The primary answers all, and requests wait for it.
+    pub const PRIMARY: Self =
+        Self { read_from: ReadFrom::Primary, own_writes: false, stale_reads: None, queue_writes: true };
+
     /// What both allow.
     fn strictest(self, other: Self) -> Self {
         Self {
+            read_from: if self.read_from == other.read_from { self.read_from } else { ReadFrom::Primary },
+            own_writes: self.own_writes || other.own_writes,
             stale_reads: self.stale_reads.zip(other.stale_reads).map(|(one, other)| one.min(other)),
             queue_writes: self.queue_writes && other.queue_writes,
         }
@@ -36,6 +57,11 @@ impl Policies {
     /// How far behind a mirror may be that answers reads of any block; `None`: none does.
     pub(crate) fn stalest(&self) -> Option<Duration> {
         std::iter::once(&self.rest).chain(&self.named).filter_map(|policy| policy.stale_reads).max()
+    }
+
+    /// Whether any reads may go to mirrors while the primary can serve.
+    pub(crate) fn spread_reads(&self) -> bool {
+        std::iter::once(&self.rest).chain(&self.named).any(|policy| policy.read_from != ReadFrom::Primary)
     }
 
     /// What all of `blocks` allow.

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use foretoken_protocol::{Batch, ChunkReceiver, Protocol, Reply, Session, Upstream};
 use foretoken_types::{BootInstant, Epoch, Fault};
 
+use crate::own_writes::OwnWrites;
+
 pub(crate) type Key<P> = <<P as Protocol>::Session as Session>::Key;
 
 /// One client, as the layers see it.
@@ -16,6 +18,8 @@ pub(crate) struct Client<P: Protocol> {
     pub(crate) own: RefCell<Option<Own<P::Upstream>>>,
     /// The shared connection that it used last, to save the look-up.
     pub(crate) shared: RefCell<Option<Handle<P::Upstream>>>,
+    /// What it has written, for its reads from mirrors.
+    pub(crate) own_writes: Rc<OwnWrites>,
 }
 
 /// A connection of the client's own.
@@ -46,7 +50,12 @@ pub(crate) struct Handle<U> {
 
 impl<P: Protocol> Client<P> {
     pub(crate) fn new(session: P::Session) -> Rc<Self> {
-        Rc::new(Self { session: RefCell::new(session), own: RefCell::default(), shared: RefCell::default() })
+        Rc::new(Self {
+            session: RefCell::new(session),
+            own: RefCell::default(),
+            shared: RefCell::default(),
+            own_writes: Rc::default(),
+        })
     }
 }
 
@@ -87,6 +96,27 @@ impl<P: Protocol> Clone for Request<P> {
             ended: self.ended,
         }
     }
+}
+
+impl<P: Protocol> Request<P> {
+    /// Who asks, as far as that decides who may answer.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader {
+            pinned: self.client.session.borrow().is_pinned(),
+            again: self.waiting.is_some(),
+            own_writes: Rc::clone(&self.client.own_writes),
+        }
+    }
+}
+
+/// Who asks, as far as that decides who may answer.
+pub(crate) struct Reader {
+    /// The session can't be served by a mirror.
+    pub(crate) pinned: bool,
+    /// It was tried before: if that was at a mirror, the primary is the better choice.
+    pub(crate) again: bool,
+    /// What it has written.
+    pub(crate) own_writes: Rc<OwnWrites>,
 }
 
 /// What comes back up.

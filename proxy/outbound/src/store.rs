@@ -35,6 +35,8 @@ pub struct EndpointParams {
     pub id: EndpointId,
     /// How to reach it.
     pub connector: Connector,
+    /// Whether it stands in this sidecar's region.
+    pub near: bool,
 }
 
 /// Everything that the data path needs to know of one store.
@@ -105,10 +107,12 @@ pub(crate) struct Store<P: Protocol> {
 impl<P: Protocol + Clone> Store<P> {
     pub(crate) fn new(params: &StoreParams<P>, draining: watch::Receiver<bool>) -> Rc<Self> {
         let ids: Vec<EndpointId> = params.endpoints.iter().map(|endpoint| endpoint.id.clone()).collect();
+        let near = params.endpoints.iter().map(|endpoint| endpoint.near).collect();
         let tally = StoreTally::new(&params.store, &ids, &params.clock);
         let view = Rc::new(View::new(
             Arc::clone(&params.clock),
             ids,
+            near,
             params.posture.clone(),
             params.tunables.clone(),
             params.rules(),

@@ -3,22 +3,26 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foretoken_protocol::{Batch, Carriage};
 use foretoken_types::{Access, BootInstant, Clock, EndpointId, Epoch, Posture};
 use tokio::sync::{Notify, watch};
 
-use crate::policy::Policy;
-use crate::request::Target;
+use crate::policy::{Policy, ReadFrom};
+use crate::request::{Reader, Target};
 use crate::store::{Rules, Tunables};
 
 /// One store's posture and tunables, read with one atomic load each as long as they have not changed.
 pub(crate) struct View {
     clock: Arc<dyn Clock>,
     endpoints: Vec<EndpointId>,
+    /// Which of them stand in our region.
+    near: Vec<bool>,
     posture: Watched<Posture>,
     primary: Cell<Option<usize>>,
     tunables: Watched<Tunables>,
+    spreads_reads: Cell<bool>,
     pub(crate) rules: Rules,
     /// What is under way.
     pub(crate) in_flight: Rc<InFlight>,
@@ -50,16 +54,20 @@ impl View {
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         endpoints: Vec<EndpointId>,
+        near: Vec<bool>,
         posture: watch::Receiver<Arc<Posture>>,
         tunables: watch::Receiver<Arc<Tunables>>,
         rules: Rules,
     ) -> Self {
+        let spreads_reads = Cell::new(tunables.borrow().policies.spread_reads());
         let view = Self {
             clock,
             endpoints,
+            near,
             posture: Watched::new(posture),
             primary: Cell::new(None),
             tunables: Watched::new(tunables),
+            spreads_reads,
             rules,
             in_flight: Rc::default(),
         };
@@ -72,7 +80,8 @@ impl View {
         self.primary.set(index);
     }
 
-    fn index(&self, id: &EndpointId) -> Option<usize> {
+    /// The number of an endpoint.
+    pub(crate) fn index(&self, id: &EndpointId) -> Option<usize> {
         self.endpoints.iter().position(|known| known == id)
     }
 
@@ -89,8 +98,20 @@ impl View {
     }
 
     pub(crate) fn tunables(&self) -> Arc<Tunables> {
-        self.tunables.refresh();
+        self.refresh_tunables();
         Arc::clone(&self.tunables.cached.borrow())
+    }
+
+    fn refresh_tunables(&self) {
+        if self.tunables.refresh() {
+            self.spreads_reads.set(self.tunables.cached.borrow().policies.spread_reads());
+        }
+    }
+
+    /// Whether mirrors answer reads of some block while the primary can serve.
+    pub(crate) fn spreads_reads(&self) -> bool {
+        self.refresh_tunables();
+        self.spreads_reads.get()
     }
 
     /// A receiver that has seen the present posture: its `changed` is the next one.
@@ -108,24 +129,48 @@ impl View {
         self.primary.get().filter(|_| posture.admits(access, now)).map(|primary| (primary, posture.epoch))
     }
 
-    /// Where `batch` may go now; `None`: nowhere yet. `pinned`: the session can't be served by a mirror.
-    pub(crate) fn admit(&self, batch: &Batch, pinned: bool, now: BootInstant) -> Option<Target> {
+    /// Where `batch` may go now; `None`: nowhere yet.
+    pub(crate) fn admit(&self, batch: &Batch, reader: &Reader, now: BootInstant) -> Option<Target> {
+        let may_be_stale = batch.access == Access::Read && !reader.pinned;
         if let Some((primary, epoch)) = self.primary_for(batch.access, now) {
-            return Some(Target::Primary(primary, epoch));
+            let mirror = (may_be_stale && batch.carriage == Carriage::Shared && self.spreads_reads())
+                .then(|| self.preferred(self.policy(batch), reader, primary))
+                .flatten();
+            return Some(mirror.map_or(Target::Primary(primary, epoch), Target::Mirror));
         }
-        let posture = self.posture();
-        let stale = batch.access == Access::Read && !pinned && posture.admits_stale(now);
+        if !may_be_stale || !self.posture().admits_stale(now) {
+            return None;
+        }
         let limit = match batch.carriage {
-            Carriage::Shared if stale => self.policy(batch).stale_reads,
+            Carriage::Shared => {
+                let policy = self.policy(batch);
+                let mirror = self.mirrors(policy.stale_reads?, |mirror| has_own(policy, reader, mirror));
+                return mirror.map(Target::Mirror);
+            }
             // A client that comes now is to get at what may be read.
-            Carriage::Setup if stale => self.tunables().policies.stalest(),
+            Carriage::Setup => self.tunables().policies.stalest(),
             _ => None,
         };
-        if let Some(limit) = limit {
-            let near = posture.mirrors.iter().filter(|route| route.staleness <= limit);
-            return near.filter_map(|route| self.index(&route.endpoint)).next().map(Target::Mirror);
-        }
-        None
+        self.mirrors(limit?, |_| true).map(Target::Mirror)
+    }
+
+    /// The mirror that answers a read although the primary could.
+    fn preferred(&self, policy: Policy, reader: &Reader, primary: usize) -> Option<usize> {
+        let is_near = |endpoint: usize| self.near.get(endpoint).is_some_and(|near| *near);
+        let wanted = match policy.read_from {
+            _ if reader.again => return None,
+            ReadFrom::Primary => return None,
+            ReadFrom::Nearest if is_near(primary) => return None,
+            read_from => move |mirror| read_from == ReadFrom::Mirror || is_near(mirror),
+        };
+        self.mirrors(policy.stale_reads?, |mirror| wanted(mirror) && has_own(policy, reader, mirror))
+    }
+
+    /// The best mirror that is at most `limit` behind and is `wanted`.
+    fn mirrors(&self, limit: Duration, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+        let posture = self.posture();
+        let fresh = posture.mirrors.iter().filter(|route| route.staleness <= limit);
+        fresh.filter_map(|route| self.index(&route.endpoint)).find(|mirror| wanted(*mirror))
     }
 
     /// What all the blocks that `batch` touches let happen while the primary can't serve.
@@ -141,7 +186,11 @@ impl View {
                 let posture = self.posture();
                 posture.epoch == epoch && posture.admits(access, now)
             }
-            Target::Mirror(_) => self.posture().admits_stale(self.now()),
+            Target::Mirror(_) => {
+                let now = self.now();
+                let posture = self.posture();
+                posture.admits_stale(now) || posture.admits(access, now)
+            }
             Target::Open => false,
         }
     }
@@ -154,6 +203,11 @@ impl View {
                 self.posture().acknowledges(epoch, now)
             })
     }
+}
+
+/// Whether a mirror may answer, as far as the session's own writes go.
+fn has_own(policy: Policy, reader: &Reader, mirror: usize) -> bool {
+    !policy.own_writes || reader.own_writes.are_at(mirror)
 }
 
 /// Requests under way at the primary, blocking ones aside.

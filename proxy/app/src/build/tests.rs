@@ -7,7 +7,7 @@ fn store(keys: &str, blocks: &[(&str, &str)]) -> Store {
         .iter()
         .map(|(name, keys)| format!("[[store.block]]\nname = \"{name}\"\nprefix = \"{name}:\"\n{keys}\n"));
     let text = format!(
-        "[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\"]\n{keys}\n\
+        "region = \"eu\"\n[[store]]\nname = \"a\"\nprotocol = \"redis\"\nlisten = [\"127.0.0.1:7000\"]\n{keys}\n\
          [[store.endpoint]]\nname = \"p\"\nurl = \"redis://h:1\"\nrole = \"primary\"\n{}",
         blocks.collect::<String>()
     );
@@ -16,10 +16,10 @@ fn store(keys: &str, blocks: &[(&str, &str)]) -> Store {
 
 #[test]
 fn a_block_says_what_it_says_and_has_the_rest_from_its_store() {
-    let stale = |lag| Policy { stale_reads: Some(lag), queue_writes: true };
+    let stale = |lag| Policy { stale_reads: Some(lag), ..Policy::PRIMARY };
     let narrow = "reads = \"mirror-when-held\"\nread_lag_max = \"1s\"";
     let bare = store("", &[("x", ""), ("y", narrow), ("z", "writes_when_held = \"refuse\"")]);
-    let wait = Policy { stale_reads: None, queue_writes: true };
+    let wait = Policy::PRIMARY;
     let refuse = Policy { queue_writes: false, ..wait };
     assert_eq!(
         policies(&bare, &bare.block),
@@ -45,8 +45,28 @@ fn a_reload_keeps_the_blocks_that_the_data_path_knows_in_their_order() {
     assert_eq!(
         named,
         [
-            Policy { stale_reads: Some(S * 5), queue_writes: true },
-            Policy { stale_reads: None, queue_writes: false }
+            Policy { stale_reads: Some(S * 5), ..Policy::PRIMARY },
+            Policy { queue_writes: false, ..Policy::PRIMARY }
         ]
     );
+}
+
+#[test]
+fn reads_go_where_store_and_block_say() {
+    let spread = store(
+        "reads = \"mirror\"\nread_your_writes = true",
+        &[
+            ("near", "reads = \"nearest\""),
+            ("any", "read_your_writes = false"),
+            ("home", "reads = \"primary\""),
+        ],
+    );
+    let rest =
+        Policy { read_from: ReadFrom::Mirror, own_writes: true, stale_reads: Some(S * 5), ..Policy::PRIMARY };
+    let named = vec![
+        Policy { read_from: ReadFrom::Nearest, ..rest },
+        Policy { own_writes: false, ..rest },
+        Policy { own_writes: true, ..Policy::PRIMARY },
+    ];
+    assert_eq!(policies(&spread, &spread.block), Policies { rest, named });
 }

@@ -44,15 +44,17 @@ impl Barrier {
             if waiting.is_empty() {
                 continue;
             }
-            let passed = tokio::select! {
-                passed = round(&mut self.endpoints, &posture) => passed,
-                () = tokio::time::sleep(ROUND_MOST) => false,
+            let mirror = tokio::select! {
+                mirror = round(&mut self.endpoints, &posture) => mirror,
+                () = tokio::time::sleep(ROUND_MOST) => None,
             };
-            for ask in waiting.drain(..).filter(|_| passed) {
-                // He may have stopped waiting.
-                ask.answer.send(()).ok();
+            for (ask, mirror) in waiting.drain(..).zip(std::iter::repeat(&mirror)) {
+                if let Some(mirror) = mirror {
+                    // He may have stopped waiting.
+                    ask.answer.send(mirror.clone()).ok();
+                }
             }
-            if !passed {
+            if mirror.is_none() {
                 // A primary that refuses is not asked in a tight loop.
                 tokio::time::sleep(AGAIN).await;
             }
@@ -60,23 +62,22 @@ impl Barrier {
     }
 }
 
-/// Whether a mirror has come as far as the primary is now.
-async fn round(endpoints: &mut [(EndpointId, Box<dyn Control>)], posture: &Posture) -> bool {
-    let primary = endpoints.iter_mut().find(|(id, _)| Some(id) == posture.primary.as_ref());
-    let Some((_, primary)) = primary else { return false };
-    let Ok(target) = primary.position().await else { return false };
+/// The first mirror that has come as far as the primary is now.
+async fn round(endpoints: &mut [(EndpointId, Box<dyn Control>)], posture: &Posture) -> Option<EndpointId> {
+    let (_, primary) = endpoints.iter_mut().find(|(id, _)| Some(id) == posture.primary.as_ref())?;
+    let target = primary.position().await.ok()?;
     let is_mirror = |id: &EndpointId| posture.mirrors.iter().any(|route| route.endpoint == *id);
     let mut mirrors: FuturesUnordered<_> = endpoints
         .iter_mut()
         .filter(|(id, _)| is_mirror(id))
-        .map(|(_, mirror)| reaches(mirror.as_mut(), target))
+        .map(async |(id, mirror)| reaches(mirror.as_mut(), target).await.map(|()| id.clone()))
         .collect();
     while let Some(reached) = mirrors.next().await {
-        if reached.is_ok() {
-            return true;
+        if let Ok(mirror) = reached {
+            return Some(mirror);
         }
     }
-    false
+    None
 }
 
 /// Resolves when the mirror has come as far as `target`.

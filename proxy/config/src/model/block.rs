@@ -18,9 +18,12 @@ section! {
         fixed name: BlockId = required("sessions");
         /// What its keys begin with. Taken literally: a star in it is a star. Of several that fit a key the longest counts.
         fixed prefix: KeyPrefix = required("session:");
-        /// Where reads of its keys go while the primary can't serve, as the store's key of the same name.
+        /// Where reads of its keys go, as the store's key of the same name.
         /// Unset: as the store says.
         live reads: Option<Reads> = optional("mirror-when-held");
+        /// Whether a mirror must have what the connection has written, as the store's key of the same name.
+        /// Unset: as the store says.
+        live read_your_writes: Option<bool> = optional(true);
         /// Greatest lag of a mirror that serves stale reads of its keys; at most the store's read_lag_max.
         /// Unset: as the store says.
         live read_lag_max: Option<Duration> = optional("2s") in "100ms" to "1h";

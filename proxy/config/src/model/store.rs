@@ -23,17 +23,24 @@ section! {
         /// Declared wrongly, writes of the others to an old primary are lost after a failover: nothing here can fence them.
         /// Default "others", the safe assumption: planned switchovers work, a failover after a crash waits for you.
         live writers: Writers = default("others");
-        /// How clients authenticate: "passthrough" carries each client's own AUTH to the server under its own user.
-        /// Default "passthrough", the only way so far: the servers keep on deciding who may do what.
+        /// How clients authenticate: "passthrough" carries each client's own AUTH to the server under its own user; with "stored",
+        /// who has not said AUTH is the user of the table login, so that the application needs no password.
+        /// Wrongly "stored": whoever reaches the listener has that user's rights.
+        /// Default "passthrough": the servers keep on deciding who may do what.
         fixed auth: Auth = default("passthrough");
         /// "auto": manage roles when no other sidecar, Sentinel or cluster does. "follow": never change a role, only follow.
         /// Wrongly "follow": nobody moves the primary role when the primary fails.
         /// Default "auto": it steps back by itself when it finds another manager.
         fixed manage: Manage = default("auto");
-        /// Where reads go while the primary can't serve: "primary" lets them wait; "mirror-when-held" sends them to a
-        /// mirror that is at most read_lag_max behind, so they may be stale.
+        /// Where reads go: "primary", and they wait while it can't serve; "mirror-when-held", to a mirror while it can't;
+        /// "mirror", to a mirror always; "nearest", to the primary if it stands in our region, or else to a mirror that does. No
+        /// mirror is asked that is more than read_lag_max behind: then it is the primary's turn. What mirrors answer may be stale.
         /// Default "primary": a read never goes backwards unless you asked for it.
         live reads: Reads = default("primary");
+        /// Whether a mirror is asked only when it is known to have all that the same connection has written before.
+        /// It takes a question to the servers after a write; until it is answered, reads of that connection go to the primary.
+        /// Default false: who asks for stale reads has said that they may be stale.
+        live read_your_writes: bool = default(false);
         /// Greatest lag of a mirror that serves stale reads.
         /// Too low: hardly any mirror qualifies when it matters. Too high: clients see old data.
         /// Default 5s: a link that is idle but alive shows up to a second or two, so this tells broken from idle.
@@ -65,6 +72,8 @@ section! {
         fixed connect_timeout: Duration = default("1s") in "10ms" to "60s";
         /// TLS on the listeners. Without this table, clients connect in the clear.
         fixed tls: Option<ListenerTls> = optional_table;
+        /// The user that clients are at the servers, with auth = "stored".
+        fixed login: Option<Login> = optional_table;
         /// Credentials of the sidecar's own connections. Without this table they don't authenticate.
         fixed control: Option<Control> = optional_table;
         /// A data block: a named part of the store, chosen by the beginning of its keys. Tokens are given for a block, services
@@ -94,6 +103,17 @@ section! {
         fixed key_file: PathBuf = required("listener.key");
         /// PEM file of CAs. When it is set, clients must show a certificate of one of them; when it is unset, none is asked for.
         fixed client_ca_file: Option<PathBuf> = optional("clients-ca.pem");
+    }
+}
+
+section! {
+    /// The user that clients are at the servers, with auth = "stored": those that have not said AUTH.
+    Login {
+        /// The user (Redis ACL). Must exist on every server: users are not mirrored.
+        /// Default "default": the user that a Redis without ACLs has.
+        fixed user: String = default("default");
+        /// File with its password: one line. Nobody but its owner and group may read it.
+        fixed password_file: PathBuf = required("login.password");
     }
 }
 
@@ -137,9 +157,11 @@ choice!(Protocol { "redis" => Protocol::Redis });
 pub enum Auth {
     /// As themselves, at the server.
     Passthrough,
+    /// Who does not is a user of the configuration's.
+    Stored,
 }
 
-choice!(Auth { "passthrough" => Auth::Passthrough });
+choice!(Auth { "passthrough" => Auth::Passthrough, "stored" => Auth::Stored });
 
 /// Whether roles may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,13 +174,17 @@ pub enum Manage {
 
 choice!(Manage { "auto" => Manage::Auto, "follow" => Manage::Follow });
 
-/// Where reads go while the primary can't serve.
+/// Where reads go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    /// They wait for the primary.
+    /// To the primary; they wait for it.
     Primary,
-    /// To a mirror that is not too far behind.
+    /// To the primary; while it can't serve, to a mirror that is not too far behind.
     MirrorWhenHeld,
+    /// To a mirror that is not too far behind, or else to the primary.
+    Mirror,
+    /// To the primary or a mirror in our region, or else to the primary.
+    Nearest,
 }
 
 choice!(WriteConcern {
@@ -167,7 +193,12 @@ choice!(WriteConcern {
     "synchronous-strict" => WriteConcern::SynchronousStrict,
 });
 
-choice!(Reads { "primary" => Reads::Primary, "mirror-when-held" => Reads::MirrorWhenHeld });
+choice!(Reads {
+    "primary" => Reads::Primary,
+    "mirror-when-held" => Reads::MirrorWhenHeld,
+    "mirror" => Reads::Mirror,
+    "nearest" => Reads::Nearest,
+});
 
 /// What writes do while the primary can't serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -284,6 +284,42 @@ fn servers_that_copy_each_other_have_addresses_that_mean_the_same_to_all() {
 }
 
 #[test]
+fn who_says_nothing_is_somebody_only_where_no_stranger_comes() {
+    let login = ("#end", "[store.login]\npassword_file = \"p\"");
+    let stored = ("#store", "auth = \"stored\"");
+    let open = ("\"127.0.0.1:7000\"", "\"unix:/x\", \"0.0.0.0:7000\"");
+    let known = "[store.login]\npassword_file = \"p\"\n[store.tls]\ncert_file = \"c\"\nkey_file = \"k\"\nclient_ca_file = \"a\"";
+    hold(
+        sidecar,
+        &[
+            (&[stored, login], NOTHING),
+            (&[stored], &["store.one.auth: is \"stored\", and there is nothing stored"]),
+            (&[login], &["store.one.login: is set, and auth is \"passthrough\": nobody would be that user"]),
+            (
+                &[stored, login, open],
+                &["store.one.auth: is \"stored\", and 0.0.0.0:7000 lets anybody in who can reach it"],
+            ),
+            (&[stored, open, ("#end", known)], NOTHING),
+        ],
+    );
+}
+
+#[test]
+fn what_is_nearest_is_near_to_something() {
+    let here = ("state_dir", "region = \"eu\"\nstate_dir");
+    let nearest = ("#store", "reads = \"nearest\"");
+    let block = ("#end", "[[store.block]]\nname = \"b\"\nprefix = \"b:\"\nreads = \"nearest\"");
+    hold(
+        sidecar,
+        &[
+            (&[here, nearest, block], NOTHING),
+            (&[nearest], &["store.one.reads: is \"nearest\", and this sidecar stands nowhere"]),
+            (&[block], &["store.one.block.b.reads: is \"nearest\", and this sidecar stands nowhere"]),
+        ],
+    );
+}
+
+#[test]
 fn times_fit_into_each_other() {
     let lease = |text: &'static str| [("#end", text)];
     type Case<'a> = (&'a [(&'a str, &'a str); 1], &'a [&'a str]);

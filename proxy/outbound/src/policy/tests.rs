@@ -3,7 +3,7 @@ use super::*;
 const S: Duration = Duration::from_secs(1);
 
 const fn policy(stale_reads: Option<Duration>, queue_writes: bool) -> Policy {
-    Policy { stale_reads, queue_writes }
+    Policy { stale_reads, queue_writes, ..Policy::PRIMARY }
 }
 
 #[test]

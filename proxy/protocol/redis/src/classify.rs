@@ -32,6 +32,12 @@ pub enum Kind {
     ClientSetName,
     /// `CLIENT SETINFO`.
     ClientSetInfo,
+    /// `CLIENT NO-EVICT`.
+    ClientNoEvict,
+    /// `CLIENT NO-TOUCH`.
+    ClientNoTouch,
+    /// `SCRIPT LOAD`, `SCRIPT FLUSH`: what they do is not replicated.
+    Scripts,
     /// `MULTI`.
     Multi,
     /// `EXEC`.
@@ -84,6 +90,23 @@ pub enum Topic {
     Pattern,
     /// A channel of one shard.
     Shard,
+}
+
+impl Kind {
+    /// Whether it tells who the session is or where it works, and asks for nothing.
+    #[must_use]
+    pub const fn is_setup(self) -> bool {
+        matches!(
+            self,
+            Self::Auth
+                | Self::Hello
+                | Self::Select
+                | Self::ClientSetName
+                | Self::ClientSetInfo
+                | Self::ClientNoEvict
+                | Self::ClientNoTouch
+        )
+    }
 }
 
 /// What a request needs.

@@ -1,5 +1,6 @@
 //! The protocol as the data path sees it.
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use bytes::Bytes;
 use foretoken_protocol::{BlockMap, Meter, Protocol};
 use foretoken_transport::{Connector, Stream};
 use foretoken_types::Fault;
+use zeroize::Zeroizing;
 
 use crate::relay::RedisRelay;
+use crate::scripts::Scripts;
 use crate::session::{RedisSession, SessionKey};
 use crate::upstream::{self, RedisUpstream};
 
@@ -17,6 +20,26 @@ use crate::upstream::{self, RedisUpstream};
 pub struct Redis {
     /// Which block a key lies in; `None`: the store has no named blocks.
     pub blocks: Option<Arc<BlockMap>>,
+    /// Whom the servers take a client for that has not said who it is; `None`: for their default user.
+    pub login: Option<Login>,
+    /// What clients have loaded.
+    pub scripts: Arc<Scripts>,
+}
+
+/// A user of the servers.
+#[derive(Clone)]
+pub struct Login {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: Zeroizing<String>,
+}
+
+impl fmt::Debug for Login {
+    /// Never shows the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 impl Protocol for Redis {
@@ -25,7 +48,9 @@ impl Protocol for Redis {
     type Relay = RedisRelay;
 
     fn session(&self) -> RedisSession {
-        RedisSession::new(self.blocks.clone())
+        let login = self.login.as_ref();
+        let fresh = login.map(|login| SessionKey::of_user(&login.user, &login.password)).unwrap_or_default();
+        RedisSession::new(fresh, self.blocks.clone(), Arc::clone(&self.scripts))
     }
 
     fn relay(&self, key: &SessionKey) -> RedisRelay {
@@ -39,7 +64,7 @@ impl Protocol for Redis {
         shared: bool,
         meter: Rc<dyn Meter>,
     ) -> Result<RedisUpstream, Fault> {
-        upstream::connect(connector, key, shared, meter).await
+        upstream::connect(connector, key, &self.scripts, shared, meter).await
     }
 
     async fn connect_bare(&self, connector: &Connector, key: &SessionKey) -> Result<Stream, Fault> {

@@ -4,12 +4,14 @@
 mod control;
 mod data;
 mod relay;
+mod scripts;
 mod session;
 mod upstream;
 
 pub use control::{ControlParams, Credentials, RedisControl};
-pub use data::Redis;
+pub use data::{Login, Redis};
 pub use relay::RedisRelay;
+pub use scripts::Scripts;
 pub use session::{RedisSession, SessionKey};
 pub use upstream::{Pending, RedisUpstream};
 pub mod classify;

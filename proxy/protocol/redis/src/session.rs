@@ -14,7 +14,8 @@ use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 
 use crate::classify::{Class, Kind, Reach, classify, keys, with_less_time};
 use crate::reply;
-use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk};
+use crate::scripts::Scripts;
+use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk, is_turned_away};
 
 mod key;
 #[cfg(test)]
@@ -48,6 +49,8 @@ pub struct RedisSession {
     /// The session relays bytes; see [`Carriage::Relay`].
     relaying: bool,
     key: SessionKey,
+    /// The key of a new session.
+    fresh: SessionKey,
     /// It holds state that can't be moved to another connection.
     pinned: bool,
     watching: bool,
@@ -56,9 +59,12 @@ pub struct RedisSession {
     transaction: Option<Transaction>,
     /// A `WAIT` that stands at the front of the input has been prepared.
     primed: bool,
+    /// It could not be prepared, and is not executed for the same reason.
+    unprimed: Option<FaultKind>,
     sent: Sent,
     /// `None`: the store has no named blocks, and nobody looks at keys.
     blocks: Option<Arc<BlockMap>>,
+    scripts: Arc<Scripts>,
 }
 
 /// How a request travels.
@@ -73,28 +79,31 @@ enum Lane {
 }
 
 impl Default for RedisSession {
-    /// In a store without named blocks.
+    /// In a store without named blocks, with nothing to tell to others.
     fn default() -> Self {
-        Self::new(None)
+        Self::new(SessionKey::default(), None, Arc::default())
     }
 }
 
 impl RedisSession {
-    /// A new client, in a store with these blocks.
+    /// A new client that is served as `fresh` until it says who it is, in a store with these blocks and scripts.
     #[must_use]
-    pub fn new(blocks: Option<Arc<BlockMap>>) -> Self {
+    pub fn new(fresh: SessionKey, blocks: Option<Arc<BlockMap>>, scripts: Arc<Scripts>) -> Self {
         Self {
             scanner: RequestScanner::default(),
             long: false,
             relaying: false,
-            key: SessionKey::default(),
+            key: fresh.clone(),
+            fresh,
             pinned: false,
             watching: false,
             dirty: false,
             transaction: None,
             primed: false,
+            unprimed: None,
             sent: Sent::Nothing,
             blocks,
+            scripts,
         }
     }
 
@@ -135,11 +144,7 @@ impl RedisSession {
             // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
             // the lines behind it executed.
             Kind::Foreign => Lane::Here,
-            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo
-                if !self.is_pinned() =>
-            {
-                Lane::Alone(Carriage::Setup)
-            }
+            kind if kind.is_setup() && !self.is_pinned() => Lane::Alone(Carriage::Setup),
             _ => Lane::Alone(Carriage::Dedicated),
         }
     }
@@ -174,7 +179,7 @@ impl RedisSession {
             }
             (Kind::Reset, Some(_)) => {
                 self.end_transaction();
-                self.key = SessionKey::default();
+                self.key = self.fresh.clone();
                 reply::reset()
             }
             _ => reply::queued(),
@@ -280,15 +285,14 @@ impl RedisSession {
         while at <= BATCH_BYTES && requests < BATCH_REQUESTS {
             let rest = input.get(at..)?;
             let Ok(Scan::Complete(frame)) = scanner.scan(rest) else { return None };
-            if !matches!(frame.kind, FrameKind::Multibulk { .. }) {
-                return None;
-            }
+            let FrameKind::Multibulk { args } = frame.kind else { return None };
             let bytes = &rest[..frame.len];
             at += frame.len;
             requests += 1;
             match classify(bytes).kind {
                 Kind::Plain => blocks |= self.touched(bytes),
-                Kind::Exec | Kind::Discard => return Some((at, requests, blocks)),
+                // With an argument too many it ends nothing.
+                Kind::Exec | Kind::Discard if args == 1 => return Some((at, requests, blocks)),
                 _ => return None,
             }
         }
@@ -382,7 +386,9 @@ impl Session for RedisSession {
                 break;
             }
             if class.kind == Kind::Wait && !self.primed && self.transaction.is_none() && !self.relaying {
-                return self.prime();
+                let Some(why) = self.unprimed.take() else { return self.prime() };
+                input.advance(frame.len);
+                return Step::Answer { reply: reply::not_executed(why), close: false };
             }
             let frames = input.split_to(frame.len).freeze();
             return match lane {
@@ -412,25 +418,31 @@ impl Session for RedisSession {
             Kind::Multi if succeeded && self.transaction.is_none() => {
                 self.transaction = Some(Transaction::new(&batch.frames));
             }
-            Kind::Exec | Kind::Discard => {
+            // An `EXEC` that is refused discards its transaction all the same (`rejectCommand` in `server.c`). Of the general
+            // kind are only its refusals where there is nothing to end; a `DISCARD` that is refused ends nothing.
+            Kind::Exec | Kind::Discard
+                if succeeded || (kind == Kind::Exec && !reply.starts_with(b"-ERR ")) =>
+            {
                 // What was set in it is known to its connection only.
                 self.pinned |= kind == Kind::Exec
                     && succeeded
                     && self.transaction.as_ref().is_some_and(Transaction::sets);
                 self.end_transaction();
             }
-            Kind::Reset => {
+            Kind::Reset if succeeded => {
                 self.end_transaction();
                 self.pinned = false;
-                self.key = SessionKey::default();
-                return Retirement::Surplus;
+                self.key = self.fresh.clone();
+                // It is the server's default user's now, which a new session need not be.
+                let as_new = self.key == SessionKey::default();
+                return if as_new { Retirement::Surplus } else { Retirement::Spent };
             }
             _ if self.transaction.is_some() => {
                 if let Some(transaction) = &mut self.transaction {
-                    transaction.queue(batch, kind);
+                    transaction.queue(batch, kind, reply);
                 }
             }
-            Kind::Auth | Kind::Hello | Kind::Select | Kind::ClientSetName | Kind::ClientSetInfo => {
+            kind if kind.is_setup() => {
                 if succeeded {
                     self.key.apply(kind, args(&batch.frames));
                 } else if kind == Kind::Hello && may_have_logged_in(&batch.frames, reply) {
@@ -441,8 +453,9 @@ impl Session for RedisSession {
                     return Retirement::Surplus;
                 }
             }
+            Kind::Scripts if succeeded => self.scripts.executed(&batch.frames),
             Kind::Watch => self.watching |= succeeded,
-            Kind::Unwatch => {
+            Kind::Unwatch if succeeded => {
                 self.watching = false;
                 self.dirty = false;
             }
@@ -504,9 +517,26 @@ impl Session for RedisSession {
         with_less_time(&batch.frames, waited)
     }
 
-    fn restored(&self, reply: &[u8]) -> bool {
-        // `+OK` for MULTI, `+QUEUED` for each command in it.
-        reply.split_inclusive(|byte| *byte == b'\n').all(|line| line.first() == Some(&b'+'))
+    fn restored(&self, reply: &[u8]) -> Result<(), FaultKind> {
+        // `+OK` for MULTI, and for each command in it `+QUEUED`, or an error where it was refused before.
+        let mut refused = 0;
+        for line in reply.split_inclusive(|byte| *byte == b'\n') {
+            match line {
+                [b'+', ..] => {}
+                [b'-', text @ ..] if is_turned_away(text) => return Err(FaultKind::NotServing),
+                _ => refused += 1,
+            }
+        }
+        let before = self.transaction.as_ref().map_or(0, Transaction::refused);
+        if refused == before { Ok(()) } else { Err(FaultKind::Pinned) }
+    }
+
+    fn turned_away(&self, reply: &[u8]) -> bool {
+        let ends = matches!(self.sent, Sent::One(Kind::Exec | Kind::Discard | Kind::Reset));
+        let mut lines = reply.split(|byte| *byte == b'\n');
+        self.transaction.is_some()
+            && !ends
+            && lines.any(|line| line.first() == Some(&b'-') && is_turned_away(&line[1..]))
     }
 
     fn apart(&self, batch: &Batch) -> Vec<Batch> {
@@ -586,6 +616,9 @@ impl Session for RedisSession {
             transaction.abort(fault.kind);
         }
         self.primed = false;
+        if batch.quiet {
+            self.unprimed = Some(fault.kind);
+        }
         let ended =
             matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed) || self.pinned || self.watching;
         refusal.words = (!ended).then(|| words.freeze());

@@ -77,18 +77,18 @@ const GROUPS: &[(Row, &str)] = &[
     // Scripts.
     (Is(Read, Plain), "EVALSHA_RO EVAL_RO FCALL_RO FUNCTION|DUMP FUNCTION|HELP FUNCTION|LIST FUNCTION|STATS SCRIPT|EXISTS
         SCRIPT|HELP"),
-    (Is(Write, Plain), "EVAL EVALSHA FCALL FUNCTION|DELETE FUNCTION|FLUSH FUNCTION|LOAD FUNCTION|RESTORE SCRIPT|FLUSH
-        SCRIPT|LOAD"),
+    (Is(Write, Plain), "EVAL EVALSHA FCALL FUNCTION|DELETE FUNCTION|FLUSH FUNCTION|LOAD FUNCTION|RESTORE"),
+    (Is(Write, Scripts), "SCRIPT|FLUSH SCRIPT|LOAD"),
     (Is(Write, Sticky), "FUNCTION|KILL SCRIPT|DEBUG SCRIPT|KILL"),
     // Transactions.
     (Is(Read, Multi), "MULTI"), (Is(Write, Exec), "EXEC"), (Is(Read, Discard), "DISCARD"),
     (Is(Read, Watch), "WATCH"), (Is(Read, Unwatch), "UNWATCH"),
     // The connection.
-    (Is(Read, Plain), "ECHO PING CLIENT|HELP"),
+    (Is(Read, Plain), "ECHO PING CLIENT|GETNAME CLIENT|GETREDIR CLIENT|HELP CLIENT|TRACKINGINFO"),
     (Is(Read, Auth), "AUTH"), (Is(Read, Hello), "HELLO"), (Is(Read, Select), "SELECT"), (Is(Read, Quit), "QUIT"),
     (Is(Read, Reset), "RESET"), (Is(Read, Foreign), "HOST: POST"), (Is(Read, ClientSetName), "CLIENT|SETNAME"), (Is(Read, ClientSetInfo), "CLIENT|SETINFO"),
-    (Is(Read, Sticky), "ASKING READONLY READWRITE CLIENT|CAPA CLIENT|GETNAME CLIENT|GETREDIR CLIENT|ID CLIENT|INFO
-        CLIENT|LIST CLIENT|NO-EVICT CLIENT|NO-TOUCH CLIENT|TRACKINGINFO"),
+    (Is(Read, ClientNoEvict), "CLIENT|NO-EVICT"), (Is(Read, ClientNoTouch), "CLIENT|NO-TOUCH"),
+    (Is(Read, Sticky), "ASKING READONLY READWRITE CLIENT|CAPA CLIENT|ID CLIENT|INFO CLIENT|LIST"),
     (Is(Write, Sticky), "CLIENT|KILL CLIENT|PAUSE CLIENT|UNBLOCK CLIENT|UNPAUSE"),
     (Is(Read, Relay(Tracking)), "CLIENT|TRACKING"), (Is(Read, Relay(Caching)), "CLIENT|CACHING"),
     (Is(Read, Relay(Opaque)), "CLIENT|REPLY"),

@@ -37,7 +37,7 @@ impl Standing {
     /// Whether the request leaves nothing behind that is not followed here.
     pub(super) fn follows(&mut self, kind: Kind, frame: &[u8]) -> bool {
         match kind {
-            Kind::Plain | Kind::Blocking | Kind::Wait => true,
+            Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts => true,
             Kind::Multi | Kind::Watch => {
                 self.open = true;
                 true

@@ -26,6 +26,8 @@ struct State {
     name: Bytes,
     lib_name: Bytes,
     lib_version: Bytes,
+    no_evict: bool,
+    no_touch: bool,
 }
 
 /// Bytes that are wiped when the last session that needs them ends.
@@ -62,6 +64,13 @@ impl fmt::Debug for SessionKey {
 }
 
 impl SessionKey {
+    /// That of a session which is served as this user until it says who it is.
+    #[must_use]
+    pub fn of_user(user: &str, password: &str) -> Self {
+        let credentials = Some((Some(Secret::new(user.as_bytes())), Secret::new(password.as_bytes())));
+        Self(Rc::new(State { credentials, ..State::default() }))
+    }
+
     /// Whether the session speaks RESP3.
     pub(crate) fn is_resp3(&self) -> bool {
         self.0.version == Some(3)
@@ -116,6 +125,8 @@ impl SessionKey {
                     _ => {}
                 }
             }
+            Kind::ClientNoEvict => state.no_evict = is_on(args.nth(1)),
+            Kind::ClientNoTouch => state.no_touch = is_on(args.nth(1)),
             _ => {}
         }
     }
@@ -152,9 +163,19 @@ impl SessionKey {
         if !state.lib_version.is_empty() {
             send(&[b"CLIENT", b"SETINFO", b"LIB-VER", &state.lib_version]);
         }
+        if state.no_evict {
+            send(&[b"CLIENT", b"NO-EVICT", b"ON"]);
+        }
+        if state.no_touch {
+            send(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
+        }
         if !state.database.is_empty() {
             send(&[b"SELECT", &state.database]);
         }
         (out.freeze(), requests)
     }
+}
+
+fn is_on(arg: Option<&[u8]>) -> bool {
+    arg.is_some_and(|arg| arg.eq_ignore_ascii_case(b"ON"))
 }

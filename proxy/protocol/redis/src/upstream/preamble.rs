@@ -8,6 +8,7 @@ use foretoken_types::{Fault, FaultKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::RedisUpstream;
+use crate::scripts::Scripts;
 use crate::session::SessionKey;
 use crate::wire::ReplyScanner;
 
@@ -17,10 +18,19 @@ const PREAMBLE_REPLY_MOST: usize = 64 * 1024;
 pub(crate) async fn connect(
     connector: &Connector,
     key: &SessionKey,
+    scripts: &Scripts,
     shared: bool,
     meter: Rc<dyn Meter>,
 ) -> Result<RedisUpstream, Fault> {
-    let stream = connect_bare(connector, key).await?;
+    let mut stream = connect_bare(connector, key).await?;
+    if let Some((frames, requests)) = scripts.to_load(&connector.address, shared) {
+        // Who may not load scripts did not load these: what is refused here is another user's.
+        let loaded = exchange(&mut stream, &frames, requests);
+        match tokio::time::timeout(connector.limit, loaded).await {
+            Ok(Ok(_)) => scripts.loaded(&connector.address),
+            Ok(Err(_)) | Err(_) => return Err(Fault::safe(FaultKind::Connect)),
+        }
+    }
     Ok(RedisUpstream::start(stream, shared, meter))
 }
 
@@ -34,14 +44,9 @@ pub(crate) async fn connect_bare(connector: &Connector, key: &SessionKey) -> Res
     if requests == 0 {
         return Ok(stream);
     }
-    let exchange = async {
-        stream.write_all(&frames).await?;
-        stream.flush().await?;
-        expect_no_error(&mut stream, requests).await
-    };
-    match tokio::time::timeout(connector.limit, exchange).await {
-        Ok(Ok(true)) => Ok(stream),
-        Ok(Ok(false)) => {
+    match tokio::time::timeout(connector.limit, exchange(&mut stream, &frames, requests)).await {
+        Ok(Ok(0)) => Ok(stream),
+        Ok(Ok(_)) => {
             tracing::debug!(address = %connector.address, "upstream refused the session's credentials or state");
             Err(Fault::safe(FaultKind::NotServing))
         }
@@ -49,8 +54,10 @@ pub(crate) async fn connect_bare(connector: &Connector, key: &SessionKey) -> Res
     }
 }
 
-/// Reads `requests` replies; `false` if one of them is an error.
-async fn expect_no_error(stream: &mut Stream, requests: u32) -> std::io::Result<bool> {
+/// Sends `requests` and reads their replies; gives how many of them are errors.
+async fn exchange(stream: &mut Stream, frames: &[u8], requests: u32) -> std::io::Result<u32> {
+    stream.write_all(frames).await?;
+    stream.flush().await?;
     let mut scanner = ReplyScanner::default();
     let (mut left, mut errors, mut total) = (requests, 0_u32, 0_usize);
     let mut buf = [0_u8; 4096];
@@ -68,5 +75,5 @@ async fn expect_no_error(stream: &mut Stream, requests: u32) -> std::io::Result<
         }
         left -= progress.complete;
     }
-    Ok(errors == 0)
+    Ok(errors)
 }

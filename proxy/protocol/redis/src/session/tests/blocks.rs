@@ -8,7 +8,7 @@ const CART: Blocks = Blocks::named(0);
 const USER: Blocks = Blocks::named(1);
 
 fn session() -> RedisSession {
-    RedisSession::new(BlockMap::new([&b"cart:"[..], b"user:"]))
+    RedisSession::new(SessionKey::default(), BlockMap::new([&b"cart:"[..], b"user:"]), Arc::default())
 }
 
 /// The blocks of each batch, for a server that says `+OK` to everything.
