@@ -4,6 +4,7 @@
 mod support;
 
 mod check;
+mod cluster;
 mod errors;
 mod running;
 

@@ -17,13 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOG: [&str; 2] = ["--appendonly", "yes"];
 
 /// `foretoken run`, ended with its owner.
-struct Sidecar {
+pub(super) struct Sidecar {
     child: Child,
     file: String,
 }
 
 impl Sidecar {
-    fn start(file: String) -> Self {
+    pub(super) fn start(file: String) -> Self {
         let child = program(&["run", "--config", &file])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -33,7 +33,7 @@ impl Sidecar {
     }
 
     /// Asks until the answer satisfies `is`.
-    fn wait(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub(super) fn wait(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let output = foretoken(&["status", "--json", "--config", &self.file]);

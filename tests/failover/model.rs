@@ -48,7 +48,7 @@ async fn what_happens_by_the_rule_does_not_happen_by_a_model_that_knows_nothing(
     // Up to the limit: the rule moves the primary long before, as the tests of the rule show.
     let leaked = leak(&store, |status| status.risk.as_ref().is_some_and(|risk| risk.raised)).await;
     let status = store.sidecar.status().await.expect("answers");
-    let risk = status.risk.expect("is shown");
+    let risk = status.risk.as_ref().expect("is shown");
     assert!(!risk.raised && risk.model == "file", "{risk:?}");
     assert!(risk.horizons.iter().all(|h| h.rule.is_none() && h.model == Some(0.0)), "{risk:?}");
     assert_eq!(status.epoch.0, 1, "nobody moved the primary");
@@ -96,7 +96,7 @@ async fn a_model_that_takes_its_time_is_left_alone_and_the_rule_and_the_traffic_
         status.risk.as_ref().is_some_and(|risk| risk.model.starts_with("off: an inference"))
     };
     let status = store.wait("the model to be left alone", off).await;
-    let risk = status.risk.expect("is shown");
+    let risk = status.risk.as_ref().expect("is shown");
     assert!(risk.horizons.iter().all(|h| h.rule.is_some() && h.model.is_none()), "{risk:?}");
     assert!(status.ready && status.epoch.0 == 1, "{status:?}");
     let client = redis::Client::open(store.sidecar.url()).expect("a URL");

@@ -47,6 +47,11 @@ impl Store {
     /// In a directory that may hold those of the servers.
     pub(crate) async fn start_in(dir: TempDir, count: usize, change: impl FnOnce(&mut Setup)) -> Self {
         let servers = servers(dir.path(), count);
+        Self::around(dir, servers, change).await
+    }
+
+    /// Around servers that run already.
+    pub(crate) async fn around(dir: TempDir, servers: Vec<Server>, change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::new(dir.path(), &servers);
         change(&mut setup);
         let sidecar = Sidecar::start(program(), &setup).expect("starts");

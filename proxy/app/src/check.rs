@@ -2,6 +2,7 @@
 //!
 //! Nothing is changed by it. [`judge`] is a function of what was seen, so that each promise and each refusal has a test.
 
+mod managed;
 mod verdict;
 
 use std::fmt;

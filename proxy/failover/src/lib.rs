@@ -16,6 +16,7 @@ mod event;
 mod invariants;
 mod knowledge;
 mod machine;
+mod others;
 mod ownership;
 mod params;
 mod plan;

@@ -55,6 +55,10 @@ pub struct Machine {
     pub(crate) fenced: Option<(EndpointId, String, Position)>,
     /// Why the primary is expected to become unavailable, if it is.
     pub(crate) risk: Option<String>,
+    /// Histories of other primaries that were there when this one was put in charge.
+    pub(crate) known_rivals: Vec<String>,
+    /// How the role came to where it is, if others moved it.
+    pub(crate) moved_by_others: Option<String>,
     /// Mirrors that may have acknowledged writes which no other has.
     pub(crate) holders: Vec<EndpointId>,
     /// Settings that are not in force yet.
@@ -139,6 +143,8 @@ impl Machine {
             loss_published: None,
             fenced: None,
             risk: None,
+            known_rivals: Vec::new(),
+            moved_by_others: None,
             holders: Vec::new(),
             configured: None,
             mark_at: BootInstant::default(),
@@ -476,6 +482,10 @@ impl Machine {
             let asked =
                 self.endpoint(primary).and_then(|endpoint| endpoint.look.as_ref()).map(|look| look.asked);
             self.positions.note(asked.unwrap_or(self.now), found.position);
+        }
+        if let Some(why) = self.contested(primary) {
+            self.begin_moving(why);
+            return true;
         }
         match verdict {
             crate::Verdict::Down => self.begin_down(format!("{primary} is down: {why}")),

@@ -146,6 +146,10 @@ impl Machine {
             self.find_out_anew();
             return;
         }
+        if let Some(why) = self.posture.primary.clone().and_then(|primary| self.contested(&primary)) {
+            self.begin_moving(why);
+            return;
+        }
         self.posture.state = state;
         self.reason = None;
         self.end_hold();
@@ -318,6 +322,9 @@ impl Machine {
             Decision::Nobody(_) => reason = format!("{reason}; no endpoint is a primary"),
             Decision::Wait(roles) if self.fresh(&lost).is_some() => reason = format!("{reason}; {roles}"),
             Decision::Lost(_) | Decision::Wait(_) => {}
+        }
+        if let Some(stranger) = self.copies_a_stranger() {
+            reason = format!("{reason}; {stranger}");
         }
         self.reason = Some(reason);
         self.close();

@@ -9,6 +9,7 @@ use crate::effect::Order;
 use crate::endpoints::is_primary;
 use crate::event::{Answer, Rejection, Verdict};
 use crate::machine::{Machine, Phase};
+use crate::others;
 use crate::record::{Cause, Intent, Record};
 
 /// Who changes roles by hand demotes one server and promotes another. Meanwhile nobody is primary, and we don't interfere.
@@ -69,7 +70,10 @@ impl Machine {
             }
             Decision::Lost(id) => self.begin_down_at_start(id),
             Decision::Nobody(id) => {
-                let why = format!("{id} is a mirror now, and no endpoint is a primary");
+                let mut why = format!("{id} is a mirror now, and no endpoint is a primary");
+                if let Some(stranger) = self.copies_a_stranger() {
+                    why = format!("{why}; {stranger}");
+                }
                 match self.automatic_failover() {
                     // A failover that was broken off between demotion and promotion leaves this behind.
                     Ok(()) if self.now >= since + SETTLE => self.begin_down_of_mirror(id, why),
@@ -97,11 +101,11 @@ impl Machine {
     pub(crate) fn decide(&self, since: BootInstant) -> Decision {
         let seen = self.serving_since(since);
         let decision = match &self.registry.record {
-            Some(record) => self.decide_by_record(record, &seen),
+            Some(record) => self.decide_by_record(record, &seen, since),
             None => return self.decide_by_markers(&seen),
         };
         match decision {
-            Decision::Primary(id, _) if !self.is_newest(&id, &seen) => Decision::Wait(format!(
+            Decision::Primary(id, found) if !self.is_newest(&id, &found, &seen) => Decision::Wait(format!(
                 "another sidecar was in charge after this one, or instead of it, and may have moved the role away from \
                  {id}: every endpoint must answer, or the owner record there be renewed"
             )),
@@ -109,7 +113,12 @@ impl Machine {
         }
     }
 
-    fn decide_by_record(&self, record: &Record, seen: &[(&EndpointId, &Observation)]) -> Decision {
+    fn decide_by_record(
+        &self,
+        record: &Record,
+        seen: &[(&EndpointId, &Observation)],
+        since: BootInstant,
+    ) -> Decision {
         let registered = &record.primary;
         let primaries: Vec<_> = seen.iter().filter(|(_, found)| is_primary(found)).collect();
         let own = seen.iter().find(|(id, _)| *id == registered);
@@ -122,7 +131,11 @@ impl Machine {
         let take =
             |(id, found): &(&EndpointId, &Observation)| Decision::Primary((*id).clone(), (*found).clone());
         match (own, newer.as_slice()) {
-            (Some(own), []) if is_primary(own.1) => take(own),
+            (Some(own), []) if is_primary(own.1) => match self.taken_over(record, own.1, seen, since) {
+                None => take(own),
+                Some(Ok((id, found))) => Decision::Primary(id, found),
+                Some(Err(why)) => Decision::Wait(why),
+            },
             (Some(own), [other]) if is_primary(own.1) => {
                 // The store knows of an epoch that the registry has lost.
                 if seen.len() == self.endpoints.len() && other.1.marker > own.1.marker {
@@ -151,6 +164,7 @@ impl Machine {
             (None, _) => {
                 let down = self.endpoint(registered).is_none_or(|endpoint| endpoint.verdict == Verdict::Down);
                 match primaries.as_slice() {
+                    [only] if down && self.is_promoted_by_manager(only.1) => take(only),
                     // Whoever misses one epoch may have missed two: unless its owner is alive, or everybody answers, the
                     // newest primary may be another one.
                     [only] if !newer.is_empty() => {
@@ -174,10 +188,33 @@ impl Machine {
         }
     }
 
+    /// Whether others have moved the role from the registered primary, which shows itself as `own` and as a primary.
+    fn taken_over(
+        &self,
+        record: &Record,
+        own: &Observation,
+        seen: &[(&EndpointId, &Observation)],
+        since: BootInstant,
+    ) -> Option<Result<(EndpointId, Observation), String>> {
+        self.unmanageable()?;
+        let rivals = others::rivals(&record.primary, &[&own.history, &record.history], seen);
+        others::judge(&record.primary, rivals, self.now >= since + others::CONTEST)
+    }
+
     /// Whether the primary `id` can't be an old one that came back: a sidecar that was in charge after this one may have moved
     /// the role to an endpoint that does not answer now.
-    fn is_newest(&self, id: &EndpointId, seen: &[(&EndpointId, &Observation)]) -> bool {
-        seen.len() == self.endpoints.len() || self.was_in_charge() || self.has_living_owner(id)
+    fn is_newest(&self, id: &EndpointId, found: &Observation, seen: &[(&EndpointId, &Observation)]) -> bool {
+        seen.len() == self.endpoints.len()
+            || self.was_in_charge()
+            || self.has_living_owner(id)
+            || self.is_promoted_by_manager(found)
+    }
+
+    /// Whether Sentinel or the like has promoted it from a mirror of the registered primary. No sidecar is in charge there.
+    fn is_promoted_by_manager(&self, found: &Observation) -> bool {
+        let before = found.previous_history.as_ref().map(|(history, _)| history);
+        let served = self.registry.record.as_ref().map(|record| &record.history);
+        found.managed_by.is_some() && served.is_some() && before == served
     }
 
     /// Without a registry record: what the stores themselves tell.

@@ -72,6 +72,7 @@ impl Machine {
         } else {
             Stage::Claim(None)
         };
+        self.note_rivals(&primary);
         self.enter(Phase::Take(Take { primary, found, cause, position, state, detail, stage }));
     }
 
@@ -216,6 +217,14 @@ impl Machine {
         let Phase::Take(take) = &self.phase else { return };
         let (primary, detail, cause) = (take.primary.clone(), take.detail.clone(), take.cause);
         let old = self.posture.primary.clone();
+        match (cause, &old) {
+            (Cause::Found, Some(old)) if *old != primary => {
+                self.moved_by_others =
+                    Some(format!("the primary role was moved by others, from {old} to {primary}"));
+            }
+            (Cause::Found, _) => {}
+            (Cause::Switchover | Cause::Failover, _) => self.moved_by_others = None,
+        }
         let loss = std::mem::take(&mut self.positions).loss(record.position);
         self.identity = Some(Identity::of(&take.found));
         self.posture.state = take.state;

@@ -185,6 +185,19 @@ fn what_blocks_one_endpoint_blocks_the_store() {
     found(&mut b).observation.managed_by = Some("a provider".into());
     let check = judged(Writers::ThisSidecar, vec![look("a", Role::Primary), b]);
     assert_eq!(check.blockers, ["b is managed by a provider: it is followed, not managed"]);
+    assert!(
+        because(&check, "planned switchover").contains("a provider moves the primary role here"),
+        "{check}"
+    );
+    assert_eq!(
+        answers(&check),
+        [
+            ("planned switchover", Answer::No),
+            ("automatic failover", Answer::No),
+            ("no loss in a crash", Answer::No),
+            ("one primary at a time", Answer::Partly),
+        ]
+    );
 }
 
 #[test]

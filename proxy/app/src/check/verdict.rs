@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use foretoken_protocol::Severity;
 use foretoken_types::{EndpointId, Link, Observation, Role, Writers};
 
-use super::{Declared, Found, Look, StoreCheck, trouble};
+use super::{Declared, Found, Look, StoreCheck, managed, trouble};
 
 /// Whether something can be promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,10 @@ impl Promise {
     }
 }
 
-const PLANNED: &str = "planned switchover";
-const AUTOMATIC: &str = "automatic failover";
+pub(super) const PLANNED: &str = "planned switchover";
+pub(super) const AUTOMATIC: &str = "automatic failover";
+pub(super) const NO_LOSS: &str = "no loss in a crash";
+pub(super) const ONE_PRIMARY: &str = "one primary at a time";
 
 /// Judges a store by what was seen of it.
 #[must_use]
@@ -184,6 +186,9 @@ fn promises(
     above: &Found,
     blockers: &[String],
 ) -> Vec<Promise> {
+    if let Some(by) = managed::manager(looks) {
+        return managed::promises(by);
+    }
     let mut able = Vec::new();
     let mut unable = Vec::new();
     let mut lag_bytes = 0;
@@ -281,7 +286,7 @@ fn loss(lag_bytes: u64, obstacle: bool) -> Promise {
         )
     };
     let answer = if obstacle { Answer::No } else { Answer::Partly };
-    Promise { what: "no loss in a crash", answer, because }
+    Promise { what: NO_LOSS, answer, because }
 }
 
 fn split(writers: Writers) -> Promise {
@@ -296,5 +301,5 @@ fn split(writers: Writers) -> Promise {
              stopped",
         ),
     };
-    Promise { what: "one primary at a time", answer, because: because.to_owned() }
+    Promise { what: ONE_PRIMARY, answer, because: because.to_owned() }
 }

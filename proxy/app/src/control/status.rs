@@ -187,13 +187,21 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
             reason: machine.reason().unwrap_or("a planned switchover").to_owned(),
         }),
         ready: served,
-        reason: machine.reason().map(str::to_owned).or(doubt),
+        reason: machine.reason().map(str::to_owned).or_else(|| join(doubt, machine.moved_by_others())),
         automatic_failover: automatic,
         last_switchover: engine.last.clone(),
         last_loss: engine.loss.clone(),
         risk: engine.foresight.last().map(|found| risk(found, &engine.foresight)),
         endpoints,
         ..StoreStatus::unknown(params.store.clone())
+    }
+}
+
+/// What there is to say of a store that is served, in one line.
+fn join(doubt: Option<String>, moved: Option<&str>) -> Option<String> {
+    match (doubt, moved) {
+        (Some(doubt), Some(moved)) => Some(format!("{doubt}; {moved}")),
+        (doubt, moved) => doubt.or_else(|| moved.map(str::to_owned)),
     }
 }
 

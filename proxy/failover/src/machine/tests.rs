@@ -4,6 +4,7 @@
 mod sim;
 
 mod direct;
+mod others;
 mod planned;
 mod reactive;
 mod start;

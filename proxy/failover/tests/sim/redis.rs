@@ -86,6 +86,8 @@ pub(crate) struct Server {
     pub(crate) writable: bool,
     pub(crate) blocker: Option<String>,
     pub(crate) managed_by: Option<String>,
+    /// No machine's configuration names it.
+    pub(crate) stranger: bool,
     /// How often it became a primary, counted over all servers.
     pub(crate) term: u64,
     silent_since: BootInstant,
@@ -113,6 +115,7 @@ impl Server {
             writable: true,
             blocker: None,
             managed_by: None,
+            stranger: false,
             term,
             silent_since: BootInstant::default(),
             marker: None,
@@ -345,7 +348,8 @@ impl Cluster {
                     Life::Up if self.source(index).is_none() => Link::Down,
                     Life::Up => Link::Up { silent_for: Duration::ZERO },
                 };
-                Role::Mirror { of: Some(of.clone()), link }
+                let of = (!self.servers[self.index(of)].stranger).then(|| of.clone());
+                Role::Mirror { of, link }
             }
         };
         let living = |until: &BootInstant| now < *until;

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use foretoken_protocol::{Reply, chunks};
 use foretoken_transport::Stream;
 use foretoken_types::{Fault, FaultKind};
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     COLLECT_BYTES, Connection, PIPE_BYTES, RETIRED_MOST, STALL_MOST, Slot, State, UNBLOCK_GRACE, sleep_until,
 };
+use crate::reply::not_executed;
 use crate::wire::{ReplyScanner, error_class, is_turned_away};
 
 /// One read.
@@ -248,7 +249,7 @@ impl Incoming {
 
 impl Connection {
     /// The last byte of a slot's reply is here.
-    fn finish(&self, mut slot: Slot, reply: bytes::Bytes) {
+    fn finish(&self, mut slot: Slot, reply: Bytes) {
         if let Some(pipe) = slot.pipe.take() {
             self.streaming.set(false);
             pipe.send(reply);
@@ -258,16 +259,16 @@ impl Connection {
         let Some(waiting) = slot.waiting.take() else { return };
         self.meter.settled(slot.requests, slot.sent);
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
-        let turned_away = slot.requests > 0 && slot.turned_away == slot.requests;
-        waiting.deliver(if turned_away {
-            Err(Fault::safe(FaultKind::NotServing))
-        } else {
-            Ok(Reply { first: reply, rest: None })
+        waiting.deliver(match slot.turned_away {
+            0 => Ok(Reply { first: reply, rest: None }),
+            all if all == slot.requests => Err(Fault::safe(FaultKind::NotServing)),
+            // Others of the same batch were executed: it can't go again as a whole.
+            _ => Ok(Reply { first: in_our_words(&reply), rest: None }),
         });
     }
 
     /// A part of a long reply.
-    fn stream(&self, slot: &mut Slot, piece: bytes::Bytes) {
+    fn stream(&self, slot: &mut Slot, piece: Bytes) {
         if let Some(pipe) = &slot.pipe {
             pipe.send(piece);
             return;
@@ -281,3 +282,29 @@ impl Connection {
         waiting.deliver(Ok(Reply { first: piece, rest: Some(rest) }));
     }
 }
+
+/// `replies` with our refusal in the place of each that turned its request away: that a server has another role now is no
+/// news for who talks to us.
+fn in_our_words(replies: &Bytes) -> Bytes {
+    let mut told = BytesMut::with_capacity(replies.len());
+    let mut rest = &replies[..];
+    while !rest.is_empty() {
+        let length = ReplyScanner::default().scan_frame(rest).map_or(0, |progress| progress.consumed);
+        // They were scanned before, so that this does not happen; if it did, the server's own words are still true.
+        if length == 0 {
+            return replies.clone();
+        }
+        let (frame, behind) = rest.split_at(length);
+        match frame.split_first() {
+            Some((b'-', line)) if is_turned_away(line) => {
+                told.extend_from_slice(&not_executed(FaultKind::NotServing));
+            }
+            _ => told.extend_from_slice(frame),
+        }
+        rest = behind;
+    }
+    told.freeze()
+}
+
+#[cfg(test)]
+mod tests;

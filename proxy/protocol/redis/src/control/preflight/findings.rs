@@ -68,7 +68,9 @@ fn management(facts: &Facts<'_>) -> Option<Finding> {
     if facts.info.managed_by().is_some() {
         blocker(
             "management",
-            "it runs in cluster mode, which moves roles by itself and forbids REPLICAOF: it is followed, not managed",
+            "it runs in cluster mode, which moves roles and slots by itself and forbids REPLICAOF: commands and their replies \
+             pass to and from this one node, MOVED and ASK among them, and nothing is managed: no switchover, no failover, \
+             no slots, no redirect that is followed, and a client that follows one goes past Foretoken",
         )
     } else if facts.sentinels > 0 {
         blocker(
@@ -118,6 +120,8 @@ fn writes(facts: &Facts<'_>) -> Option<Finding> {
         (None, Role::Mirror { .. }) => None, // `replica-read-only` below says it with the remedy.
         (Some(text), Role::Mirror { .. }) if text.starts_with("READONLY") => None,
         (Some(text), _) if text.starts_with("NOPERM") => None,
+        // The key of the probe is another node's.
+        (Some(text), _) if text.starts_with("MOVED ") => None,
         (Some(text), Role::Primary) => {
             blocker("writes", format!("a write would be refused now ({text}); make it take writes first"))
         }

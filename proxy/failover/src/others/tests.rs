@@ -1,0 +1,48 @@
+use foretoken_types::{Link, Position};
+
+use super::*;
+use crate::testing::observation;
+
+/// `a` is the primary of the history "now".
+fn mirror(of: &str) -> Observation {
+    let link = Link::Up { silent_for: Duration::ZERO };
+    observation(Role::Mirror { of: Some(of.into()), link })
+}
+
+fn promoted(from: &str) -> Observation {
+    Observation { previous_history: Some((from.to_owned(), Position(1))), ..observation(Role::Primary) }
+}
+
+fn judged(seen: &[(&str, Observation)], settled: bool) -> Option<Result<String, String>> {
+    let ids: Vec<EndpointId> = seen.iter().map(|(id, _)| (*id).into()).collect();
+    let seen: Vec<_> = ids.iter().zip(seen.iter().map(|(_, found)| found)).collect();
+    let rivals = rivals(&"a".into(), &[&"now".to_owned()], &seen);
+    judge(&"a".into(), rivals, settled).map(|word| word.map(|(id, _)| id.to_string()))
+}
+
+#[test]
+fn a_promotion_counts_by_where_it_comes_from_and_by_whom_the_mirrors_copy() {
+    let old = || ("a", observation(Role::Primary));
+    let unclear = |word: &Option<Result<String, String>>| {
+        word.as_ref()
+            .is_some_and(|word| word.as_ref().is_err_and(|why| why.contains("b was promoted by others")))
+    };
+    // Nobody, and somebody with other data.
+    assert_eq!(judged(&[old(), ("b", mirror("a"))], false), None);
+    assert_eq!(judged(&[old(), ("b", promoted("elsewhere")), ("c", mirror("b"))], false), None);
+    // All that is left copies it.
+    assert_eq!(judged(&[old(), ("b", promoted("now")), ("c", mirror("b"))], false), Some(Ok("b".to_owned())));
+    // Nobody is left to tell, and waiting does not help.
+    for settled in [false, true] {
+        assert!(unclear(&judged(&[old(), ("b", promoted("now"))], settled)));
+        let divided = [old(), ("b", promoted("now")), ("c", mirror("a")), ("d", mirror("b"))];
+        assert!(unclear(&judged(&divided, settled)));
+    }
+    // The others stay with the old one: in the end it was only taken away.
+    let taken_away = [old(), ("b", promoted("now")), ("c", mirror("a"))];
+    assert!(unclear(&judged(&taken_away, false)));
+    assert_eq!(judged(&taken_away, true), None);
+    // Two of them.
+    let several = [old(), ("b", promoted("now")), ("c", promoted("now")), ("d", mirror("b"))];
+    assert!(judged(&several, true).is_some_and(|word| word.is_err()));
+}
