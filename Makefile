@@ -13,20 +13,24 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e failover unsafe-rules sim mutants container manifests check advisories train bench bench-failover bench-predict
+.PHONY: help setup build demo test e2e failover streams soak unsafe-rules sim mutants fuzz container manifests check advisories compat compat-setup train bench bench-failover bench-predict
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
 	@echo "make test            everything that must pass before a change goes in"
 	@echo "make e2e             only the tests of the data path against real servers"
 	@echo "make failover        only the tests of the whole program: switchovers, crashes, freezes, two sidecars"
+	@echo "make streams         only random streams of commands: direct and through the sidecar the replies are the same"
+	@echo "make soak            the same for an hour: make soak SECONDS=3600 SEED=1"
 	@echo "make unsafe-rules    the proof that the history checker notices a broken safety rule"
 	@echo "make sim             thousands of simulated stores with two sidecars: make sim SEEDS=5000 FIRST=0"
 	@echo "make mutants         breaks five crates, one small change at a time: a test must notice each (hours; MUTANTS=\"-f FILE\")"
+	@echo "make fuzz            bytes that nobody sends, an hour of them: parsers, sessions, relays (nightly toolchain; FUZZ_SECONDS=900 each)"
 	@echo "make check           formatting, lints, documentation, licences, arrows between crates"
 	@echo "make advisories      known vulnerabilities of dependencies (cargo-deny, needs the network)"
 	@echo "make container       builds the image and runs it as a sidecar beside two Redis, in one network namespace (root)"
 	@echo "make manifests       compose.yaml and config/kubernetes against published schemas and the program"
+	@echo "make compat          redis-py, node-redis, ioredis and Redis' own tests, through the sidecar (fetches them once)"
 	@echo "make bench           load: direct, us and the peers (ROUNDS=5; ARGS=--quick to try, ARGS=TLS for some cells)"
 	@echo "make bench-failover  how long switchovers and failovers take"
 	@echo "make bench-predict   how long the model of risk takes"
@@ -68,11 +72,33 @@ mutants: setup
 	@command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked
 	$(CARGO) mutants $(MUTATED:%=-p foretoken-%) --test-tool $(if $(NEXTEST),nextest --cargo-test-arg=--max-fail=1,cargo --cargo-test-arg=--tests) $(MUTANTS)
 
+# What libFuzzer finds to be new is kept beside the builds; what breaks a property is written to tests/fuzz/artifacts and belongs into
+# the corpus, over which `make test` runs the same properties.
+FUZZ_SECONDS ?= 900
+FUZZED := requests replies session relay
+fuzz: setup
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	@for target in $(FUZZED); do \
+	  mkdir -p $(or $(CARGO_TARGET_DIR),target)/fuzz/$$target && \
+	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz $$target \
+	    $(or $(CARGO_TARGET_DIR),target)/fuzz/$$target tests/fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
+
 e2e: build
 	$(TEST) --test e2e
 
 failover: build
 	$(TEST) --test failover
+
+streams: build
+	$(TEST) --test streams
+
+# The same for an hour, by default from a seed that nobody has run: SEED=that of a failure repeats it. One after the other, so that
+# each has its share of the time; not by nextest, which would end it after some minutes.
+SECONDS ?= 3600
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+soak: build
+	FORETOKEN_SEED=$(SEED) FORETOKEN_SECONDS=$$(($(SECONDS) / 3)) $(CARGO) test --workspace --test streams -- --test-threads 1 --nocapture
 
 check: setup
 	$(CARGO) fmt --all --check
@@ -91,6 +117,32 @@ container: setup
 
 manifests: build
 	tests/container/manifests $(BIN)
+
+# Tests of others: client libraries driven over their public API, and Redis' own suite in its mode for an external server.
+# What is fetched is pinned, and lives beside the builds.
+COMPAT := $(abspath $(or $(CARGO_TARGET_DIR),target))/compat
+DRIVERS := tests/drivers
+
+$(COMPAT)/venv/installed: $(DRIVERS)/requirements.txt
+	python3 -m venv $(COMPAT)/venv
+	$(COMPAT)/venv/bin/pip install --quiet --requirement $<
+	touch $@
+
+$(COMPAT)/node/installed: $(DRIVERS)/package.json $(DRIVERS)/package-lock.json
+	mkdir -p $(@D) && cp $^ $(@D)
+	npm ci --prefix $(@D) --no-audit --no-fund --ignore-scripts --silent
+	touch $@
+
+$(COMPAT)/redis/installed: $(DRIVERS)/redis_suite/fetch
+	$< $(@D)
+	touch $@
+
+compat-setup:
+	@.ci/setup compat
+
+compat: compat-setup build $(COMPAT)/venv/installed $(COMPAT)/node/installed $(COMPAT)/redis/installed
+	$(COMPAT)/venv/bin/python $(DRIVERS)/run.py $(BIN) $(COMPAT)/node/node_modules
+	$(COMPAT)/venv/bin/python $(DRIVERS)/redis_suite/run.py $(BIN) $(COMPAT)/redis
 
 # The numbers that are published: the profile of the container, and nothing else running.
 # What is recorded is a whole run; `make bench ARGS="--quick"` and `make bench ARGS=TLS` only print.

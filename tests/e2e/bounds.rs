@@ -130,3 +130,58 @@ async fn a_request_of_endless_arguments_is_not_collected() {
     .await
     .expect("done");
 }
+
+/// Most memory of a client that has nothing under way: two sockets' worth of bookkeeping and no buffer.
+const IDLE_BYTES: usize = 8 * 1024;
+
+#[tokio::test]
+async fn an_idle_client_keeps_no_buffer() {
+    const CLIENTS: usize = 2000;
+    let store = RedisServer::start(&[]);
+    let path = DataPath::start(&[store.port]).await;
+    let port = path.address.port();
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$16384\r\n{}\r\n", "v".repeat(16 * 1024));
+    tokio::task::spawn_blocking(move || {
+        // Each has had something to do that took buffers.
+        let idle = || {
+            let mut client = ask(port, set.as_bytes());
+            client.read_exact(&mut [0; 5]).expect("answers");
+            client
+        };
+        let _warm: Vec<_> = (0..100).map(|_| idle()).collect();
+        let before = resident();
+        let _clients: Vec<_> = (0..CLIENTS).map(|_| idle()).collect();
+        let each = resident().saturating_sub(before) / CLIENTS;
+        assert!(each < IDLE_BYTES, "{each} bytes");
+    })
+    .await
+    .expect("done");
+}
+
+#[tokio::test]
+async fn writes_that_wait_take_no_more_than_their_bound() {
+    const WRITES: usize = 64;
+    let store = RedisServer::start(&[]);
+    let mut path = DataPath::start(&[store.port]).await;
+    let port = path.address.port();
+    path.tunables(|tunables| tunables.hold_bytes = 4 * 1024 * 1024);
+    path.hold(foretoken_types::HoldScope::Writes, false).await;
+    let before = resident();
+    let refused = tokio::task::spawn_blocking(move || {
+        // Half a MiB each, over connections of their own: eight fit.
+        let set = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000\r\n{}\r\n", "v".repeat(500_000));
+        let clients: Vec<_> = (0..WRITES).map(|_| ask(port, set.as_bytes())).collect();
+        let mut refused = 0;
+        for mut client in clients {
+            client.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+            let mut word = [0; 8];
+            refused += usize::from(client.read_exact(&mut word).is_ok_and(|()| &word == b"-LOADING"));
+        }
+        refused
+    })
+    .await
+    .expect("done");
+    assert_eq!(refused, WRITES - 8);
+    let more = resident().saturating_sub(before);
+    assert!(more < 64 * 1024 * 1024, "{more} bytes");
+}

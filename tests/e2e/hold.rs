@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foretoken_types::{Epoch, HoldScope};
 use redis::AsyncCommands;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use crate::support::data_path::DataPath;
@@ -189,6 +189,40 @@ async fn an_open_transaction_is_replayed_and_a_watched_one_finds_its_keys_change
     let nothing: redis::Value = cmd("EXEC").query_async(&mut watched).await.expect("answers");
     assert_eq!(nothing, redis::Value::Nil);
     assert_eq!(cmd("EXISTS").arg("w").query::<i64>(&mut new.connection()).expect("reads"), 0);
+}
+
+#[tokio::test]
+async fn what_the_old_primary_does_not_queue_any_more_is_queued_by_the_new_one() {
+    let (old, new) = (RedisServer::start(&[]), RedisServer::start(&[]));
+    let mut path = DataPath::start(&[old.port, new.port]).await;
+    let mut client = BufReader::new(TcpStream::connect(path.address).await.expect("connects"));
+    let mut line = async |request: &str| {
+        client.write_all(request.as_bytes()).await.expect("asks");
+        let mut line = String::new();
+        client.read_line(&mut line).await.expect("replies");
+        line
+    };
+    assert_eq!(line("MULTI\r\n").await, "+OK\r\n");
+    path.hold(HoldScope::Writes, false).await;
+    let () =
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(new.port).query(&mut old.connection()).expect("demotes");
+    // A read and a write in one piece: the old primary takes the one and not the other.
+    let pieces = "*2\r\n$3\r\nGET\r\n$1\r\nn\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
+    let moving = async {
+        // Until it has been turned away once.
+        let errors =
+            || -> String { redis::cmd("INFO").arg("errorstats").query(&mut old.connection()).expect("asks") };
+        while !errors().contains("errorstat_READONLY") {
+            tokio::task::yield_now().await;
+        }
+        path.move_to("e1", 2);
+    };
+    let both = async { tokio::join!(line(pieces), moving).0 };
+    let first = tokio::time::timeout(Duration::from_secs(5), both).await.expect("in time");
+    assert_eq!(first, "+QUEUED\r\n");
+    assert_eq!(line("EXEC\r\n").await, "+QUEUED\r\n");
+    let replies = [line("").await, line("").await, line("").await];
+    assert_eq!(replies, ["*2\r\n", "$-1\r\n", ":1\r\n"]);
 }
 
 #[tokio::test]

@@ -242,3 +242,17 @@ async fn what_waits_too_long_is_refused_in_words_and_the_subscription_goes_on() 
     publish(&old, "PUBLISH a 1").await;
     client.hears(">3|$7|message|$1|a|$1|1|").await;
 }
+
+#[tokio::test]
+async fn writes_whose_answers_nobody_knows_are_not_drained_but_cut() {
+    let (old, _new, mut path) = two().await;
+    let mut client = Wire::connect(&path).await;
+    client.ask("CLIENT REPLY OFF\r\nSET k 1").await;
+    let end = Instant::now() + LONG;
+    while query::<i64>(&old, "EXISTS k") == 0 {
+        assert!(Instant::now() < end, "it is executed");
+        tokio::task::yield_now().await;
+    }
+    path.hold(HoldScope::Writes, false).await;
+    client.is_cut().await;
+}

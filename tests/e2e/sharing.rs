@@ -44,6 +44,28 @@ async fn plain_sessions_share_one_upstream_and_a_session_with_state_gets_its_own
 }
 
 #[tokio::test]
+async fn a_transaction_that_a_refused_command_did_not_end_is_nobody_elses() {
+    let store = RedisServer::start(&[]);
+    let path = DataPath::start(&[store.port]).await;
+    let url = path.url();
+    tokio::task::spawn_blocking(move || {
+        let (mut first, mut second) = (connect(&url), connect(&url));
+        let () = redis::cmd("SET").arg("k").arg("v").query(&mut second).expect("sets");
+        // All in one write, so that it could travel over the connection that both share.
+        let mut cut = redis::pipe();
+        cut.cmd("MULTI").cmd("INCR").arg("n").cmd("DISCARD").arg("x");
+        cut.query::<redis::Value>(&mut first).expect_err("DISCARD takes nothing");
+        let value: String = redis::cmd("GET").arg("k").query(&mut second).expect("gets");
+        assert_eq!(value, "v", "it is not queued");
+        let error =
+            redis::cmd("EXEC").query::<redis::Value>(&mut first).expect_err("the refusal has spoilt it");
+        assert_eq!(error.code(), Some("EXECABORT"), "{error}");
+    })
+    .await
+    .expect("done");
+}
+
+#[tokio::test]
 async fn a_second_client_with_a_wrong_password_gets_nothing() {
     let store = RedisServer::start(&["--requirepass", "right"]);
     let path = DataPath::start(&[store.port]).await;

@@ -89,6 +89,22 @@ async fn a_reload_takes_another_model_and_refuses_a_broken_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_takes_its_time_is_left_alone_and_the_rule_and_the_traffic_go_on() {
+    let slow = controls("slow.onnx");
+    let mut store = Store::start_with(2, |setup| setup.store = with(&format!("model = {slow:?}"))).await;
+    let off = |status: &StoreStatus| {
+        status.risk.as_ref().is_some_and(|risk| risk.model.starts_with("off: an inference"))
+    };
+    let status = store.wait("the model to be left alone", off).await;
+    let risk = status.risk.expect("is shown");
+    assert!(risk.horizons.iter().all(|h| h.rule.is_some() && h.model.is_none()), "{risk:?}");
+    assert!(status.ready && status.epoch.0 == 1, "{status:?}");
+    let client = redis::Client::open(store.sidecar.url()).expect("a URL");
+    let mut client = client.get_multiplexed_async_connection().await.expect("connects");
+    let () = redis::cmd("SET").arg("k").arg(1).query_async(&mut client).await.expect("writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_journal_says_what_was_foretold_and_what_came_of_it() {
     let mut store = limited(&with("judges = \"both\"")).await;
     let moved = |status: &StoreStatus| status.primary.as_ref().is_some_and(|primary| primary.as_str() == "b");

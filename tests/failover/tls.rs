@@ -5,6 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use foretoken_demo::servers::free_port;
 use foretoken_demo::sidecar::{Setup, Sidecar};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::{LONG, program};
@@ -19,7 +20,7 @@ impl Drop for Server {
     }
 }
 
-/// A CA, and a certificate of it for loopback, in `dir`.
+/// A CA, and a certificate of it for loopback, in `dir`. What stood there before is replaced.
 fn certificates(dir: &Path) {
     let ca_key = rcgen::KeyPair::generate().expect("a key");
     let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
@@ -39,48 +40,88 @@ fn certificates(dir: &Path) {
     }
 }
 
-fn redis_cli(dir: &Path, port: &str, arguments: &[&str]) -> Output {
-    let ca = dir.join("ca.pem");
-    Command::new("redis-cli")
-        .args(["-h", "127.0.0.1", "-p", port, "--tls", "--cacert"])
-        .arg(ca)
-        .args(arguments)
-        .output()
-        .expect("redis-cli is there where redis-server is")
+/// redis-cli that trusts the CA in `dir`, and shows the certificate there if it is `known`.
+fn redis_cli(dir: &Path, known: bool, port: &str, arguments: &[&str]) -> Output {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-h", "127.0.0.1", "-p", port, "--tls", "--cacert"]).arg(dir.join("ca.pem"));
+    if known {
+        cli.arg("--cert").arg(dir.join("cert.pem")).arg("--key").arg(dir.join("key.pem"));
+    }
+    cli.args(arguments).output().expect("redis-cli is there where redis-server is")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_and_a_store_that_both_want_tls_are_joined() {
-    let dir = TempDir::new().expect("a directory");
-    certificates(dir.path());
-    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-    let port = free_port().expect("a port");
+/// A server with the certificates in `dir`, for clients that show one of their CA.
+fn server(dir: &Path, port: u16) -> Server {
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
     let server = Command::new("redis-server")
         .args(["--port", "0", "--bind", "127.0.0.1", "--tls-port", &port.to_string()])
         .args(["--tls-cert-file", &path("cert.pem"), "--tls-key-file", &path("key.pem")])
-        .args(["--tls-ca-cert-file", &path("ca.pem"), "--tls-auth-clients", "no"])
-        .args(["--appendonly", "yes", "--dir", &dir.path().to_string_lossy()])
+        .args(["--tls-ca-cert-file", &path("ca.pem"), "--tls-auth-clients", "yes"])
+        .args(["--appendonly", "yes", "--dir", &dir.to_string_lossy()])
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server is installed");
-    let _server = Server(server);
+    Server(server)
+}
 
-    let mut setup = Setup::new(dir.path(), &[]);
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The sidecar in front of that server, with the same certificates on both sides.
+fn sidecar(dir: &Path, port: u16) -> Sidecar {
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let (cert, key, ca) = (path("cert.pem"), path("key.pem"), path("ca.pem"));
+    let mut setup = Setup::new(dir, &[]);
     setup.endpoints = vec![("a".to_owned(), format!("rediss://127.0.0.1:{port}"), "here".to_owned())];
-    setup.store =
-        format!("tls = {{ cert_file = {:?}, key_file = {:?} }}\n", path("cert.pem"), path("key.pem"));
-    setup.endpoint = format!("tls = {{ ca_file = {:?} }}\n", path("ca.pem"));
-    let mut sidecar = Sidecar::start(program(), &setup).expect("starts");
+    setup.store = format!("tls = {{ cert_file = {cert:?}, key_file = {key:?}, client_ca_file = {ca:?} }}\n");
+    setup.endpoint = format!("tls = {{ ca_file = {ca:?}, cert_file = {cert:?}, key_file = {key:?} }}\n");
+    Sidecar::start(program(), &setup).expect("starts")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_and_a_store_that_know_each_other_by_certificates_are_joined() {
+    let dir = TempDir::new().expect("a directory");
+    certificates(dir.path());
+    let port = free_port().expect("a port");
+    let _server = server(dir.path(), port);
+    let mut sidecar = sidecar(dir.path(), port);
     sidecar.wait("service", LONG, |status| status.ready).await.expect("serves over TLS");
 
     let url = sidecar.url();
     let (_, through) = url.rsplit_once(':').expect("a port");
-    let set = redis_cli(dir.path(), through, &["SET", "k", "v"]);
-    assert_eq!(String::from_utf8_lossy(&set.stdout).trim(), "OK", "{set:?}");
-    let direct = redis_cli(dir.path(), &port.to_string(), &["GET", "k"]);
-    assert_eq!(String::from_utf8_lossy(&direct.stdout).trim(), "v", "{direct:?}");
-
-    // Who does not speak TLS gets nothing.
+    assert_eq!(said(&redis_cli(dir.path(), true, through, &["SET", "k", "v"])), "OK");
+    assert_eq!(said(&redis_cli(dir.path(), true, &port.to_string(), &["GET", "k"])), "v");
+    // Who shows no certificate gets nothing, and neither does who does not speak TLS.
+    let stranger = redis_cli(dir.path(), false, through, &["GET", "k"]);
+    assert_ne!(said(&stranger), "v", "{stranger:?}");
     let plain = redis::Client::open(url).expect("a URL").get_multiplexed_async_connection().await;
     assert!(plain.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_and_cas_that_are_renewed_are_used_without_a_restart() {
+    let dir = TempDir::new().expect("a directory");
+    certificates(dir.path());
+    let port = free_port().expect("a port");
+    let first = server(dir.path(), port);
+    let mut sidecar = sidecar(dir.path(), port);
+    sidecar.wait("service", LONG, |status| status.ready).await.expect("serves over TLS");
+    let old = TempDir::new().expect("a directory");
+    for file in ["ca.pem", "cert.pem", "key.pem"] {
+        std::fs::copy(dir.path().join(file), old.path().join(file)).expect("is copied");
+    }
+
+    certificates(dir.path());
+    drop(first);
+    let _second = server(dir.path(), port);
+    sidecar.signal(Signal::HUP).expect("a child of ours");
+    let url = sidecar.url();
+    let (_, through) = url.rsplit_once(':').expect("a port");
+    let end = tokio::time::Instant::now() + LONG;
+    while said(&redis_cli(dir.path(), true, through, &["SET", "k", "v"])) != "OK" {
+        assert!(tokio::time::Instant::now() < end, "both sides have new certificates");
+    }
+    let stale = redis_cli(old.path(), true, through, &["GET", "k"]);
+    assert_ne!(said(&stale), "v", "{stale:?}");
 }

@@ -251,3 +251,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

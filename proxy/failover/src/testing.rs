@@ -1,8 +1,9 @@
-//! What unit tests begin with: an observation and a record, of which they change what they are about.
+//! What unit tests begin with: an observation, a record and a machine, of which they change what they are about.
 
-use foretoken_types::{Epoch, Observation, Persistence, Position, Role};
+use foretoken_types::{Epoch, InstanceId, Observation, Persistence, Position, Role};
 
-use crate::{Cause, Record};
+use crate::knowledge::Identity;
+use crate::{Cause, Machine, Params, Record};
 
 /// What a server says that has some data, of another history than [`record`] knows.
 pub(crate) fn observation(role: Role) -> Observation {
@@ -37,4 +38,13 @@ pub(crate) fn record() -> Record {
         owned: true,
         intent: None,
     }
+}
+
+/// In charge of a store of `a` and `b` since [`record`] was made, whose looks are still to come.
+pub(crate) fn machine() -> Machine {
+    let endpoints = vec!["a".into(), "b".into()];
+    let mut machine = Machine::new(Params::new("cache".into(), InstanceId::new("one"), endpoints, 2));
+    machine.identity = Some(Identity { run_id: "r".to_owned(), history: "now".to_owned() });
+    machine.registry.record = Some(record());
+    machine
 }

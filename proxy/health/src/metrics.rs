@@ -240,3 +240,6 @@ impl EndpointMetrics {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

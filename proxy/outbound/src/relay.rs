@@ -42,7 +42,8 @@ pub(crate) async fn serve<P: Protocol>(
     first: Batch,
 ) -> Result<(), Over> {
     let relay = store.protocol.relay(client.session.borrow().key());
-    let mut relaying = Relaying { store, client, relay, under_way: VecDeque::new(), held: None };
+    let mut relaying =
+        Relaying { store, client, relay, under_way: VecDeque::new(), held: None, unmatched: false };
     let mut server = match relaying.reach(first.access, None).await {
         Ok(server) => server,
         Err(fault) => {
@@ -66,6 +67,8 @@ struct Relaying<'a, P: Protocol> {
     under_way: VecDeque<UnderWay>,
     /// A request that waits until it is admitted.
     held: Option<Held>,
+    /// A write was sent whose answer nobody would recognise.
+    unmatched: bool,
 }
 
 struct UnderWay {
@@ -112,6 +115,10 @@ impl<P: Protocol> Relaying<'_, P> {
         loop {
             if view.epoch() != server.epoch {
                 return Ok(Ended::Moved);
+            }
+            if self.unmatched && view.posture().hold.is_some_and(|hold| hold.keeps(Access::Write)) {
+                // A drain can't wait for what it was not told of.
+                return Err(Over);
             }
             // Before any wait: a pipeline brings more in one read than the request that began the relay.
             if self.pass_on(down, server).await? {
@@ -194,6 +201,7 @@ impl<P: Protocol> Relaying<'_, P> {
             let counted = (!blocks).then(|| self.store.view.in_flight.enter(batch));
             self.under_way.push_back(UnderWay { access: batch.access, _counted: counted });
         } else {
+            self.unmatched |= batch.access == Access::Write;
             self.store.tally.answered_here(batch.requests);
         }
         server.stream.write_all(&batch.frames).await.map_err(|_| Over)?;

@@ -207,6 +207,12 @@ async fn over_own<P: Protocol>(
             return Err(if again { Fault::safe(fault.kind) } else { fault });
         }
     };
+    if client.session.borrow().turned_away(&reply.first) {
+        // While the roles are exchanged the old primary serves reads, and refuses to queue writes.
+        upstream.close();
+        client.own.borrow_mut().take();
+        return Err(Fault::safe(FaultKind::NotServing));
+    }
     let retirement = client.session.borrow_mut().replied(batch, &reply.first);
     if retirement == Retirement::Spent {
         client.own.borrow_mut().take();
@@ -245,17 +251,17 @@ async fn replay<P: Protocol>(
     }
     let (carriage, quiet) = (Carriage::Dedicated, true);
     let batch = Batch { frames, requests, carriage, quiet, ..request.batch };
-    let reply = upstream.send(&batch).await;
-    let accepted = match &reply {
-        Ok(reply) => request.client.session.borrow().restored(&reply.first),
-        Err(_) => false,
+    let fault = match upstream.send(&batch).await {
+        Ok(reply) => match request.client.session.borrow().restored(&reply.first) {
+            Ok(()) => return Ok(()),
+            Err(kind) => kind,
+        },
+        Err(fault) if fault.kind == FaultKind::NotServing => fault.kind,
+        Err(_) => FaultKind::Reset,
     };
-    if accepted {
-        return Ok(());
-    }
     upstream.close();
     // What was queued is only executed by its EXEC, which was not sent.
-    Err(Fault::safe(if reply.is_ok() { FaultKind::Pinned } else { FaultKind::Reset }))
+    Err(Fault::safe(fault))
 }
 
 /// Sends the rest of a long request while its reply is awaited.

@@ -179,7 +179,8 @@ async fn run<P: Protocol>(
                 }
             }
             Step::Batch(batch) if batch.carriage == Carriage::Relay => {
-                return relay::serve(store, client, down, batch).await;
+                // Apart, so that a session without one does not keep room for it.
+                return Box::pin(relay::serve(store, client, down, batch)).await;
             }
             Step::Batch(batch) => exchange(store, client, down, &mut stack, batch).await?,
             Step::Long(batch) => {

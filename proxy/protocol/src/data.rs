@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use foretoken_transport::{Connector, Stream};
-use foretoken_types::{Access, BootInstant, Epoch, ErrorClass, Fault};
+use foretoken_types::{Access, BootInstant, Epoch, ErrorClass, Fault, FaultKind};
 
 use crate::{Blocks, ChunkReceiver, Relay};
 
@@ -139,7 +139,15 @@ pub trait Session {
     fn with_less_time(&self, batch: &Batch, waited: Duration) -> Option<Bytes>;
 
     /// Whether `reply`, to the requests of [`Session::restore`], brought the other connection into the same state.
-    fn restored(&self, reply: &[u8]) -> bool;
+    ///
+    /// # Errors
+    /// [`FaultKind::NotServing`]: the server does not take them now, but may later, or another one may. Otherwise the state can't
+    /// be brought back.
+    fn restored(&self, reply: &[u8]) -> Result<(), FaultKind>;
+
+    /// Whether `reply` says of something that was only to be noted for later that the server does not take it now: nothing of the
+    /// batch has an effect, and it goes again.
+    fn turned_away(&self, reply: &[u8]) -> bool;
 
     /// A batch that could be shared, taken apart into batches of one access and the same blocks, in order. Empty when it is of
     /// one kind. So the reads can go again when nobody knows what became of the writes among them, and a write that may not

@@ -1,10 +1,11 @@
 //! TLS on both sides: which certificates are trusted, which one is shown.
 //!
-//! Both values are cheap to clone and never change. To reload certificates, load a new value and hand it to the next
-//! connections; those that are open keep what they agreed on.
+//! Both values are cheap to clone. Files that have changed are read again for the next connection to a server; a listener is
+//! handed a new value. Connections that are open keep what they agreed on.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use foretoken_types::Address;
 use rustls::client::WebPkiServerVerifier;
@@ -55,9 +56,26 @@ pub enum Clients<'a> {
 /// TLS towards a server.
 #[derive(Clone)]
 pub struct ClientTls {
-    connector: TlsConnector,
+    files: Arc<Files>,
+    current: Arc<Mutex<Current>>,
     server_name: Option<ServerName<'static>>,
 }
+
+/// Where certificates come from.
+struct Files {
+    ca: Option<PathBuf>,
+    /// Ours, and its key.
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// What the files said when they were read last.
+struct Current {
+    connector: TlsConnector,
+    stamps: Vec<Stamp>,
+}
+
+/// Whether a file is the one that was read: when it was written and how long it is. `None`: there is none.
+type Stamp = Option<(SystemTime, u64)>;
 
 /// TLS towards clients.
 #[derive(Clone)]
@@ -70,7 +88,8 @@ impl ClientTls {
     /// there is none, for the name `server_name`, or the host of the address if there is none. With `identity`, servers
     /// that ask for a certificate get it (mTLS).
     ///
-    /// Blocks for the time of reading the files.
+    /// Blocks for the time of reading the files, as a connection does that finds them changed. Files that are no good then are
+    /// told in the log, and what was read before stays in use.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::ServerName`].
@@ -80,6 +99,59 @@ impl ClientTls {
         server_name: Option<String>,
     ) -> Result<Self, Error> {
         let server_name = server_name.map(parse_name).transpose()?;
+        let files = Files {
+            ca: ca_file.map(Path::to_owned),
+            identity: identity.map(|identity| (identity.cert_file.to_owned(), identity.key_file.to_owned())),
+        };
+        let stamps = files.stamps();
+        let current = Current { connector: files.read()?, stamps };
+        Ok(Self { files: Arc::new(files), current: Arc::new(Mutex::new(current)), server_name })
+    }
+
+    /// The name that the certificate of the server at `address` must be for.
+    pub(crate) fn name_at(&self, address: &Address) -> Result<ServerName<'static>, Error> {
+        match (&self.server_name, address) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Address::Tcp { host, .. }) => parse_name(host.to_string()),
+            // A path is no name; the configuration has to give one.
+            (None, Address::Unix(_)) => Err(Error::ServerName { name: address.to_string() }),
+        }
+    }
+
+    /// By what the files say now.
+    pub(crate) fn connector(&self) -> TlsConnector {
+        let stamps = self.files.stamps();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.stamps != stamps {
+            match self.files.read() {
+                Ok(connector) => {
+                    current.connector = connector;
+                    tracing::info!(ca = ?self.files.ca, "certificates for a server were read again");
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "the certificates read before stay in use");
+                }
+            }
+            current.stamps = stamps;
+        }
+        current.connector.clone()
+    }
+}
+
+impl Files {
+    fn stamps(&self) -> Vec<Stamp> {
+        let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        let stamp = |file: &PathBuf| {
+            let metadata = std::fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        self.ca.iter().chain(identity).map(stamp).collect()
+    }
+
+    fn read(&self) -> Result<TlsConnector, Error> {
+        let ca_file = self.ca.as_deref();
+        let identity = self.identity.as_ref();
+        let identity = identity.map(|(cert_file, key_file)| Identity { cert_file, key_file });
         let roots = match ca_file {
             Some(file) => roots(file)?,
             None => system_roots()?,
@@ -100,21 +172,7 @@ impl ClientTls {
                 config.with_client_auth_cert(chain, key).map_err(|e| identity.unusable(e))?
             }
         };
-        Ok(Self { connector: Arc::new(config).into(), server_name })
-    }
-
-    /// The name that the certificate of the server at `address` must be for.
-    pub(crate) fn name_at(&self, address: &Address) -> Result<ServerName<'static>, Error> {
-        match (&self.server_name, address) {
-            (Some(name), _) => Ok(name.clone()),
-            (None, Address::Tcp { host, .. }) => parse_name(host.to_string()),
-            // A path is no name; the configuration has to give one.
-            (None, Address::Unix(_)) => Err(Error::ServerName { name: address.to_string() }),
-        }
-    }
-
-    pub(crate) fn connector(&self) -> &TlsConnector {
-        &self.connector
+        Ok(Arc::new(config).into())
     }
 }
 

@@ -1,18 +1,7 @@
-use foretoken_types::InstanceId;
+use foretoken_types::{Epoch, Writers};
 
 use super::*;
-use crate::Params;
-use crate::knowledge::Identity;
-use crate::testing::{observation, record};
-
-/// In charge of a store whose data is called "now", was called "before" until position 10, and whose primary was `a`.
-fn machine() -> Machine {
-    let mut machine =
-        Machine::new(Params::new("cache".into(), InstanceId::new("one"), vec!["a".into(), "b".into()], 2));
-    machine.identity = Some(Identity { run_id: "r".to_owned(), history: "now".to_owned() });
-    machine.registry.record = Some(record());
-    machine
-}
+use crate::testing::{machine, observation};
 
 fn found(role: Role, history: &str, position: u64) -> Observation {
     Observation {
@@ -71,4 +60,93 @@ fn status_tells_why_an_endpoint_could_not_take_over_now() {
     assert_eq!(why(&machine, "b"), None);
     machine.endpoint_mut(&"b".into()).expect("it is configured").note = Some("is left alone".to_owned());
     assert_eq!(why(&machine, "b").as_deref(), Some("is left alone"));
+}
+
+/// It has lost `a` just now.
+fn bereft() -> Machine {
+    let mut machine = machine();
+    machine.now = BootInstant::default() + Duration::from_secs(100);
+    machine.enter_down("a".into(), "a is down".to_owned(), StoreState::Healthy, false);
+    machine
+}
+
+fn shows(machine: &mut Machine, id: &str, found: Observation) {
+    let now = machine.now;
+    machine.endpoint_mut(&id.into()).expect("it is configured").learn(now, false, Ok(found));
+}
+
+#[test]
+fn what_the_roles_are_is_told_of_a_lost_primary_that_answers_and_not_of_one_that_does_not() {
+    let reason = |mut machine: Machine| {
+        machine.without_failover("not now".to_owned(), machine.now);
+        machine.reason.unwrap_or_default()
+    };
+    assert_eq!(reason(bereft()), "a is down; no automatic failover: not now");
+    let mut machine = bereft();
+    shows(&mut machine, "a", found(Role::Mirror { of: Some("b".into()), link: Link::Down }, "now", 1));
+    shows(&mut machine, "b", found(Role::Primary, "elsewhere", 1));
+    assert_eq!(
+        reason(machine),
+        "a is down; no automatic failover: not now; a is a mirror now, and nothing proves that b continues its data"
+    );
+}
+
+#[test]
+fn only_a_lost_primary_of_ours_that_a_mirror_could_replace_must_bear_the_marker_to_serve_again() {
+    let marked =
+        |marker: Option<u64>| Observation { marker: marker.map(Epoch), ..observation(Role::Primary) };
+    let may = |machine: &Machine, id: &str, marker: Option<u64>| {
+        machine.may_serve_again(&id.into(), &"a".into(), &marked(marker)).is_ok()
+    };
+    let ours = machine();
+    assert!(!may(&ours, "a", None) && !may(&ours, "a", Some(2)));
+    assert!(may(&ours, "a", Some(3)) && may(&ours, "a", Some(4)));
+    assert!(may(&ours, "b", None), "another one was made primary by somebody");
+    let mut follower = machine();
+    follower.ownership.authority = Authority::Follower("so it is said".to_owned());
+    assert!(may(&follower, "a", None), "the marker is the owner's to ask for");
+    let mut single = machine();
+    single.endpoints.truncate(1);
+    assert!(may(&single, "a", None), "there is no other data");
+    let mut unknown = machine();
+    unknown.registry.record = None;
+    assert!(may(&unknown, "a", None));
+}
+
+#[test]
+fn a_mirror_that_is_primary_already_is_chosen_only_when_we_have_tried_to_promote_it() {
+    let promoted = Observation {
+        previous_history: Some(("now".to_owned(), Position(1))),
+        ..found(Role::Primary, "new", 1)
+    };
+    for (tried, chosen) in [(None, None), (Some("a"), None), (Some("b"), Some("b"))] {
+        let mut machine = bereft();
+        shows(&mut machine, "b", promoted.clone());
+        let Phase::Down(down) = &mut machine.phase else { panic!("{}", machine.phase()) };
+        down.attempted = tried.map(Into::into);
+        let choice = machine.choose().ok().map(|choice| choice.endpoint);
+        assert_eq!(choice, chosen.map(Into::into), "{tried:?}");
+    }
+}
+
+#[test]
+fn mirrors_are_waited_for_until_their_time_is_over_and_a_failed_promotion_until_it_may_be_tried_again() {
+    let mirror = found(Role::Mirror { of: Some("a".into()), link: Link::Down }, "now", 1);
+    for asked in [true, false] {
+        let mut machine = bereft();
+        machine.started = Some(BootInstant::default());
+        machine.params.writers = Writers::ThisSidecar;
+        shows(&mut machine, "b", mirror.clone());
+        let end = machine.now + if asked { machine.params.choice_deadline } else { machine.params.retry };
+        let Phase::Down(down) = &mut machine.phase else { panic!("{}", machine.phase()) };
+        if !asked {
+            (down.looks, down.retry_at) = (BTreeSet::new(), end);
+        }
+        machine.now = end - Duration::from_nanos(1);
+        machine.gather();
+        assert_ne!(machine.posture.state, StoreState::FailingOver, "asked {asked}");
+        machine.now = end;
+        machine.gather();
+        assert_eq!(machine.posture.state, StoreState::FailingOver, "asked {asked}: {:?}", machine.reason);
+    }
 }

@@ -1,7 +1,7 @@
-use foretoken_types::{Epoch, Position};
+use foretoken_types::{BootInstant, Epoch, Position};
 
 use super::*;
-use crate::testing::{observation, record};
+use crate::testing::{machine, observation, record};
 
 #[test]
 fn a_mirror_is_attached_to_the_primary_or_in_the_middle_of_a_copy_from_somewhere() {
@@ -37,5 +37,21 @@ fn data_belongs_to_the_store_by_its_history_or_by_a_marker_that_is_not_too_new()
         (marked(4), false),
     ] {
         assert_eq!(belongs(&found, &record), ours, "{found:?}");
+    }
+}
+
+#[test]
+fn a_repair_is_tried_again_when_its_time_has_come() {
+    let mut machine = machine();
+    let due = BootInstant::default() + Duration::from_secs(100);
+    machine.now = due;
+    let strayed = Observation { history: "now".to_owned(), ..observation(Role::Primary) };
+    let endpoint = machine.endpoint_mut(&"b".into()).expect("it is configured");
+    endpoint.learn(due, false, Ok(strayed));
+    endpoint.repair_at = due;
+    for (now, tries) in [(due - Duration::from_nanos(1), false), (due, true)] {
+        machine.now = now;
+        attach(&mut machine, &"b".into(), &"a".into(), &record());
+        assert_eq!(!machine.out.is_empty(), tries, "{:?}", machine.out);
     }
 }

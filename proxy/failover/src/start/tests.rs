@@ -1,7 +1,8 @@
 use foretoken_types::{Epoch, Link, Position};
 
 use super::*;
-use crate::testing::{observation, record};
+use crate::Effect;
+use crate::testing::{machine, observation, record};
 
 fn found(role: Role, history: &str) -> Observation {
     Observation { history: history.to_owned(), ..observation(role) }
@@ -33,4 +34,92 @@ fn data_is_continued_by_who_bears_its_name_or_marker_or_is_copied_by_who_had_it(
     ] {
         assert_eq!(descends(&found, &record, old.as_ref()), continues, "{found:?} {old:?}");
     }
+}
+
+#[test]
+fn a_registered_primary_that_is_not_seen_is_waited_for_in_words_that_tell_whether_it_is_configured() {
+    for (registered, words) in [
+        ("a", "a, the primary by the registry, does not serve"),
+        ("z", "the registry names z as the primary, which is not configured any more"),
+    ] {
+        let mut machine = machine();
+        machine.endpoint_mut(&"a".into()).expect("it is configured").verdict = Verdict::Suspect;
+        let record = Record { primary: registered.into(), ..record() };
+        let Decision::Wait(why) = machine.decide_by_record(&record, &[]) else { panic!("{registered}") };
+        assert_eq!(why, words);
+    }
+}
+
+/// A machine that ends a switchover from `a` to `b`, at a time when no lease of before can live. Whether `a` has confirmed
+/// its demotion, and what a look at each finds now: of `b` also whether that was a probe for writes.
+fn resolving(demoted: bool, old: Option<Observation>, new: Option<(Observation, bool)>) -> Machine {
+    let mut machine = machine();
+    machine.begin_resolve(Intent { from: "a".into(), to: "b".into() }, demoted);
+    let now = machine.now + Duration::from_secs(100);
+    machine.now = now;
+    for (id, look) in [("a", old.map(|found| (found, false))), ("b", new)] {
+        if let Some((found, probed)) = look {
+            machine.endpoint_mut(&id.into()).expect("it is configured").learn(now, probed, Ok(found));
+        }
+    }
+    machine
+}
+
+/// The phase that it comes to, and the orders that it gives, but for looks.
+fn resolved(mut machine: Machine) -> (&'static str, Vec<(String, Order)>) {
+    machine.advance_resolve();
+    let orders = machine.out.iter().filter_map(|effect| match effect {
+        Effect::Order { order: Order::Observe { .. }, .. } => None,
+        Effect::Order { endpoint, order, .. } => Some((endpoint.to_string(), order.clone())),
+        _ => None,
+    });
+    (machine.phase(), orders.collect())
+}
+
+#[test]
+fn a_broken_off_switchover_is_taken_back_unless_the_new_primary_may_take_writes() {
+    let mirror = || observation(Role::Mirror { of: Some("b".into()), link: Link::Down });
+    let new = |writable: bool| Observation { writable, ..observation(Role::Primary) };
+    let back = vec![("a".to_owned(), Order::ResumeWrites), ("a".to_owned(), Order::Promote)];
+    for (new, phase, orders) in [
+        (Some((new(true), true)), "take", vec![]),
+        // Nobody has tried a write yet.
+        (Some((new(true), false)), "resolve", vec![]),
+        (Some((new(false), true)), "resolve", back.clone()),
+        (Some((mirror(), false)), "resolve", back.clone()),
+        (None, "resolve", back),
+    ] {
+        let found = resolved(resolving(false, Some(mirror()), new.clone()));
+        assert_eq!(found, (phase, orders), "{new:?}");
+    }
+}
+
+#[test]
+fn with_the_old_primary_gone_the_new_one_is_promoted_or_failed_over_to_unless_it_is_primary_already() {
+    let mirror = || observation(Role::Mirror { of: Some("a".into()), link: Link::Down });
+    let primary = || Observation { writable: false, ..observation(Role::Primary) };
+    let promote = vec![("b".to_owned(), Order::Promote)];
+    for (demoted, new, phase, orders) in [
+        (true, mirror(), "resolve", promote),
+        (false, mirror(), "down", vec![]),
+        (true, primary(), "resolve", vec![]),
+        (false, primary(), "resolve", vec![]),
+    ] {
+        let found = resolved(resolving(demoted, None, Some((new.clone(), true))));
+        assert_eq!(found, (phase, orders), "demoted {demoted}: {new:?}");
+    }
+}
+
+#[test]
+fn a_broken_off_switchover_is_ended_only_by_who_was_in_charge_last_and_still_may_be() {
+    let in_charge = || resolving(false, None, None);
+    assert_eq!(resolved(in_charge()), ("resolve", vec![]));
+    let mut succeeded = in_charge();
+    let newer = Observation { marker: Some(Epoch(4)), ..observation(Role::Primary) };
+    let now = succeeded.now;
+    succeeded.endpoint_mut(&"b".into()).expect("it is configured").learn(now, false, Ok(newer));
+    assert_eq!(resolved(succeeded), ("start", vec![]), "somebody has begun a newer epoch");
+    let mut follower = in_charge();
+    follower.ownership.authority = Authority::Follower("so it is said".to_owned());
+    assert_eq!(resolved(follower), ("start", vec![]));
 }

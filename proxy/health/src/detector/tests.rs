@@ -586,6 +586,17 @@ fn a_probe_that_waits_beside_traffic_is_evidence_only_once_that_stops() {
 }
 
 #[test]
+fn a_probe_waits_as_long_as_a_request_may_when_there_was_traffic_behind_it() {
+    let params = DetectParams { oldest_unanswered: ms(2000), ..DetectParams::default() };
+    for (replies, asked, suspect) in [(199, 1000, true), (200, 1000, false), (200, 2000, true)] {
+        let mut detector = Detector::new("a".into(), params);
+        detector.probe_started(at(0));
+        detector.sample(&sample(10, None), at(replies));
+        assert_eq!(is_suspect(detector.verdict(at(asked))), suspect, "{replies} {asked}");
+    }
+}
+
+#[test]
 fn what_is_conclusive_is_down_at_once() {
     let mut detector = detector();
     for t in [0, 1] {

@@ -115,6 +115,18 @@ fn the_tightest_quota_on_the_way_to_the_root_counts_in_version_two() {
 }
 
 #[test]
+fn of_two_quotas_alike_the_one_nearest_to_the_process_is_told() {
+    let (dir, tree) = (proc("S"), tempfile::tempdir().unwrap());
+    let at = tree.path().to_str().unwrap();
+    for (below, throttled) in [("pod", "throttled_usec 7000\n"), ("pod/redis", "throttled_usec 3000\n")] {
+        group(&tree.path().join(below), &[("cpu.max", "25000 100000\n"), ("cpu.stat", throttled)]);
+    }
+    let mounts = [format!("41 31 0:38 / {at} rw - cgroup2 cgroup2 rw")];
+    let quota = quota_with(dir.path(), "0::/pod/redis\n", &mounts).expect("there are two");
+    assert_eq!(quota.throttled, Some(Duration::from_millis(3)));
+}
+
+#[test]
 fn a_quota_is_read_where_the_group_is_and_nowhere_else() {
     let (dir, tree) = (proc("S"), tempfile::tempdir().unwrap());
     let at = tree.path().to_str().unwrap();

@@ -79,6 +79,8 @@ fn memory_of_a_store_that_evicts_does_not_end() {
 fn at_the_limit_the_risk_is_high_whatever_the_trend() {
     let standing = only(&ramp(Feature::DiskRatio, 1.05, -0.001));
     assert!(standing.risk().iter().all(|risk| *risk > 0.98));
+    let busy = only(&ramp(Feature::CpuRatio, 1.05, -0.001));
+    assert!(busy.risk().iter().all(|risk| (0.59..0.6).contains(risk)), "a busy CPU is slow first");
 }
 
 #[test]

@@ -265,6 +265,12 @@ fn a_file_that_is_larger_than_any_model_is_not_read() {
 }
 
 #[test]
+fn a_model_is_read_from_its_file() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/risk/model.onnx");
+    assert!(Model::read(&file).is_ok());
+}
+
+#[test]
 fn a_model_shows_what_it_was_trained_on_and_not_its_weights() {
     let shown = format!("{:?}", Model::embedded().expect("a test holds that"));
     assert!(shown.starts_with("Model { base_rates: Some([") && shown.len() < 200, "{shown}");

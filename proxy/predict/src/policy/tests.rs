@@ -118,6 +118,15 @@ fn no_limit_is_no_end() {
 }
 
 #[test]
+fn what_does_not_grow_has_no_end() {
+    let growing = |per_step| Usages::default().with(Resource::Disk, usage(97.0, 100.0, per_step));
+    for per_step in [0.0, -0.0, -1.0] {
+        let found = ask(&growing(1.0), &[mirror("b", growing(per_step))], &[disk()], Policy::Switch);
+        assert_eq!(found.why, Why::Lasts("b".into(), f64::INFINITY), "{per_step}");
+    }
+}
+
+#[test]
 fn the_mirror_that_lasts_longest_is_taken_and_one_that_is_not_ready_never() {
     let sized =
         |limit: f64| Usages::default().with(Resource::Memory, usage(230.0 * MIB, limit * MIB, 2.0 * MIB));
@@ -189,7 +198,10 @@ fn load_comes_along_so_people_must_look() {
     let larger = Usages::default().with(Resource::Memory, usage(1.0, 512.0 * MIB, 0.0));
     let found = ask(&full(), &[mirror("b", larger)], &[slow.clone(), memory()], Policy::Switch);
     assert_eq!((found.action, found.cure), (Action::Prepare, Some(Cure::Alert)));
-    // A weak second cause decides nothing.
+    // So does half as great a cause beside the greatest, and a weak one decides nothing.
+    let half = Cause { risk: 0.46, ..slow.clone() };
+    let found = ask(&full(), &[mirror("b", larger)], &[memory(), half], Policy::Switch);
+    assert_eq!((found.action, found.cure), (Action::Prepare, Some(Cure::Alert)));
     let weak = Cause { risk: 0.1, ..slow };
     let found = ask(&full(), &[mirror("b", larger)], &[memory(), weak], Policy::Switch);
     assert_eq!(found.action, Action::Switch("b".into()));
@@ -309,6 +321,7 @@ fn work_comes_along_to_a_mirror_and_fills_a_twin_but_not_a_larger_one() {
     let found = ask(cores(0.97, 1.0), cores(0.1, 1.0));
     assert!(matches!(found.why, Why::RunsOut { same_limit: true, .. }), "{:?}", found.why);
     assert_eq!(ask(cores(0.2, 0.2), cores(0.1, 1.0)).action, Action::Switch("b".into()));
+    assert_eq!(ask(cores(3.9, 4.0), cores(0.1, 8.0)).action, Action::Switch("b".into()));
 }
 
 #[test]

@@ -123,6 +123,8 @@ fn what_no_field_may_hold_is_refused_with_the_fields_name() {
         BadLine::Fields { found: columns().len() - 1, expected: columns().len() }
     );
     assert_eq!(Entry::read(&"x".repeat(LINE_MOST + 1)).unwrap_err(), BadLine::Long);
+    let longest = Entry::read(&"x".repeat(LINE_MOST)).unwrap_err();
+    assert_eq!(longest, BadLine::Fields { found: 1, expected: columns().len() });
 }
 
 proptest! {
@@ -136,4 +138,25 @@ proptest! {
             prop_assert!(Entry::read(&line(&read)).is_ok());
         }
     }
+}
+
+#[test]
+fn the_first_line_of_a_file_has_the_names_of_the_columns() {
+    let header = header();
+    assert!(header.starts_with("unix_ms,contract,step_ms,") && header.ends_with(",change\n"), "{header}");
+    assert_eq!(header.trim_end().split(',').count(), columns().len());
+}
+
+#[test]
+fn a_line_bears_the_beginning_of_the_digest_of_its_contract() {
+    let text = line(&entry());
+    let bears = text.split(',').nth(1).unwrap();
+    assert_eq!(bears.len(), 12);
+    assert!(contract::digest().starts_with(bears), "{bears}");
+}
+
+#[test]
+fn an_alarm_that_is_not_raised_is_read_as_such() {
+    let calm = Entry { raised: false, ..entry() };
+    assert!(!Entry::read(&line(&calm)).unwrap().raised);
 }

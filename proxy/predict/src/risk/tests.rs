@@ -113,3 +113,37 @@ fn a_quiet_store_has_no_causes() {
     assert_eq!(found.causes, []);
     assert_eq!(found.risk.map(Risk::longest), Some(0.0));
 }
+
+#[test]
+fn a_cause_is_told_in_shares_of_its_limit_and_past_it_without_a_time() {
+    let rising = standings(&window(&[(Feature::DiskRatio, 0.9, 0.01)]));
+    let words = |used: f64, limit: f64| {
+        let mut standing = rising[0];
+        (standing.used, standing.limit) = (used, limit);
+        by_rule(&standing).words
+    };
+    assert_eq!(words(1.2, 2.0), "disk at 60 % of the limit, +0.50 points a step: full in 80 steps");
+    assert_eq!(words(2.0, 2.0), "disk at 100 % of the limit");
+    assert_eq!(words(2.1, 2.0), "disk at 105 % of the limit");
+}
+
+#[test]
+fn a_level_that_has_been_high_all_along_is_a_cause() {
+    let high = window(&[(Feature::ConnectionsRatio, 0.9, 0.0)]);
+    let found = by_model(&high, &Sum, Risk::rising([0.0, 0.225, 0.45]), &plain());
+    let [cause] = found.as_slice() else { panic!("one feature, one cause: {found:?}") };
+    assert_eq!(cause.words, "connections_ratio at 0.900 ratio: at 0.500 the risk would be 25 %");
+    assert!((cause.risk - 0.2).abs() < 1e-6, "{}", cause.risk);
+}
+
+#[test]
+fn a_risk_is_told_for_each_horizon() {
+    let text = Risk::rising([0.1, 0.25, 0.5]).to_string();
+    assert_eq!(text, "10 % in 5 steps, 25 % in 15 steps, 50 % in 30 steps");
+}
+
+#[test]
+fn why_a_model_says_nothing_has_names() {
+    let all = [Unknown::NoModel, Unknown::NoData, Unknown::NotFinite, Unknown::Shape, Unknown::Inference];
+    assert_eq!(all.map(Unknown::as_str), ["no_model", "no_data", "not_finite", "shape", "inference"]);
+}

@@ -63,3 +63,19 @@ fn the_embedded_levels_can_be_read() {
         assert!(levels.iter().all(|level| *level > 0.01), "{levels:?}");
     }
 }
+
+#[test]
+fn a_level_in_percent_is_moved_to_where_levels_may_be() {
+    for (percent, level) in [(0, 0.01), (1, 0.01), (50, 0.5), (99, 0.99), (100, 0.99), (255, 0.99)] {
+        assert_eq!(Thresholds::same(percent).enter(), [level; 3], "{percent} %");
+    }
+}
+
+#[test]
+fn with_other_settings_an_alarm_stands_and_ends_by_the_new_level() {
+    let mut alarms = alarms();
+    assert_eq!(play(&mut alarms, &[0.5]), "!");
+    alarms.configure(Thresholds::same(80), Duration::ZERO);
+    assert_eq!(alarms.thresholds(), Thresholds::same(80));
+    assert_eq!(play(&mut alarms, &[0.49, 0.47, 0.79, 0.8]), "!..!", "and there is no cool-down any more");
+}

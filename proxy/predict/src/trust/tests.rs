@@ -44,3 +44,9 @@ fn what_says_nothing_of_the_model_is_not_held_against_it() {
     }
     assert_eq!(Doubt::Slow(late).to_string(), "an inference took 26 ms, and may take 25");
 }
+
+#[test]
+fn what_is_held_against_an_answer_has_names() {
+    let doubts = [Doubt::Silent(Unknown::Shape), Doubt::Slow(SLOW), Doubt::Absent];
+    assert_eq!(doubts.map(Doubt::as_str), ["shape", "slow", "absent"]);
+}

@@ -15,7 +15,7 @@ use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 use crate::classify::{Class, Kind, Reach, classify, keys, with_less_time};
 use crate::reply;
 use crate::scripts::Scripts;
-use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk};
+use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk, is_turned_away};
 
 mod key;
 #[cfg(test)]
@@ -59,6 +59,8 @@ pub struct RedisSession {
     transaction: Option<Transaction>,
     /// A `WAIT` that stands at the front of the input has been prepared.
     primed: bool,
+    /// It could not be prepared, and is not executed for the same reason.
+    unprimed: Option<FaultKind>,
     sent: Sent,
     /// `None`: the store has no named blocks, and nobody looks at keys.
     blocks: Option<Arc<BlockMap>>,
@@ -98,6 +100,7 @@ impl RedisSession {
             dirty: false,
             transaction: None,
             primed: false,
+            unprimed: None,
             sent: Sent::Nothing,
             blocks,
             scripts,
@@ -282,15 +285,14 @@ impl RedisSession {
         while at <= BATCH_BYTES && requests < BATCH_REQUESTS {
             let rest = input.get(at..)?;
             let Ok(Scan::Complete(frame)) = scanner.scan(rest) else { return None };
-            if !matches!(frame.kind, FrameKind::Multibulk { .. }) {
-                return None;
-            }
+            let FrameKind::Multibulk { args } = frame.kind else { return None };
             let bytes = &rest[..frame.len];
             at += frame.len;
             requests += 1;
             match classify(bytes).kind {
                 Kind::Plain => blocks |= self.touched(bytes),
-                Kind::Exec | Kind::Discard => return Some((at, requests, blocks)),
+                // With an argument too many it ends nothing.
+                Kind::Exec | Kind::Discard if args == 1 => return Some((at, requests, blocks)),
                 _ => return None,
             }
         }
@@ -384,7 +386,9 @@ impl Session for RedisSession {
                 break;
             }
             if class.kind == Kind::Wait && !self.primed && self.transaction.is_none() && !self.relaying {
-                return self.prime();
+                let Some(why) = self.unprimed.take() else { return self.prime() };
+                input.advance(frame.len);
+                return Step::Answer { reply: reply::not_executed(why), close: false };
             }
             let frames = input.split_to(frame.len).freeze();
             return match lane {
@@ -414,14 +418,18 @@ impl Session for RedisSession {
             Kind::Multi if succeeded && self.transaction.is_none() => {
                 self.transaction = Some(Transaction::new(&batch.frames));
             }
-            Kind::Exec | Kind::Discard => {
+            // An `EXEC` that is refused discards its transaction all the same (`rejectCommand` in `server.c`). Of the general
+            // kind are only its refusals where there is nothing to end; a `DISCARD` that is refused ends nothing.
+            Kind::Exec | Kind::Discard
+                if succeeded || (kind == Kind::Exec && !reply.starts_with(b"-ERR ")) =>
+            {
                 // What was set in it is known to its connection only.
                 self.pinned |= kind == Kind::Exec
                     && succeeded
                     && self.transaction.as_ref().is_some_and(Transaction::sets);
                 self.end_transaction();
             }
-            Kind::Reset => {
+            Kind::Reset if succeeded => {
                 self.end_transaction();
                 self.pinned = false;
                 self.key = self.fresh.clone();
@@ -431,7 +439,7 @@ impl Session for RedisSession {
             }
             _ if self.transaction.is_some() => {
                 if let Some(transaction) = &mut self.transaction {
-                    transaction.queue(batch, kind);
+                    transaction.queue(batch, kind, reply);
                 }
             }
             kind if kind.is_setup() => {
@@ -447,7 +455,7 @@ impl Session for RedisSession {
             }
             Kind::Scripts if succeeded => self.scripts.executed(&batch.frames),
             Kind::Watch => self.watching |= succeeded,
-            Kind::Unwatch => {
+            Kind::Unwatch if succeeded => {
                 self.watching = false;
                 self.dirty = false;
             }
@@ -509,9 +517,26 @@ impl Session for RedisSession {
         with_less_time(&batch.frames, waited)
     }
 
-    fn restored(&self, reply: &[u8]) -> bool {
-        // `+OK` for MULTI, `+QUEUED` for each command in it.
-        reply.split_inclusive(|byte| *byte == b'\n').all(|line| line.first() == Some(&b'+'))
+    fn restored(&self, reply: &[u8]) -> Result<(), FaultKind> {
+        // `+OK` for MULTI, and for each command in it `+QUEUED`, or an error where it was refused before.
+        let mut refused = 0;
+        for line in reply.split_inclusive(|byte| *byte == b'\n') {
+            match line {
+                [b'+', ..] => {}
+                [b'-', text @ ..] if is_turned_away(text) => return Err(FaultKind::NotServing),
+                _ => refused += 1,
+            }
+        }
+        let before = self.transaction.as_ref().map_or(0, Transaction::refused);
+        if refused == before { Ok(()) } else { Err(FaultKind::Pinned) }
+    }
+
+    fn turned_away(&self, reply: &[u8]) -> bool {
+        let ends = matches!(self.sent, Sent::One(Kind::Exec | Kind::Discard | Kind::Reset));
+        let mut lines = reply.split(|byte| *byte == b'\n');
+        self.transaction.is_some()
+            && !ends
+            && lines.any(|line| line.first() == Some(&b'-') && is_turned_away(&line[1..]))
     }
 
     fn apart(&self, batch: &Batch) -> Vec<Batch> {
@@ -591,6 +616,9 @@ impl Session for RedisSession {
             transaction.abort(fault.kind);
         }
         self.primed = false;
+        if batch.quiet {
+            self.unprimed = Some(fault.kind);
+        }
         let ended =
             matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed) || self.pinned || self.watching;
         refusal.words = (!ended).then(|| words.freeze());

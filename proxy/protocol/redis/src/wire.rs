@@ -20,6 +20,7 @@ mod tests;
 
 pub use encode::{append_bulk, append_request};
 pub use inline::inline_to_multibulk;
+pub(crate) use reply::is_turned_away;
 pub use reply::{ERROR_PREFIX_MAX, Progress, ReplyScanner, certainly_not_executed, error_class};
 pub use request::{Args, Frame, FrameKind, RequestScanner, Scan, args};
 

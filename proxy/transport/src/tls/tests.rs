@@ -292,3 +292,29 @@ async fn an_invited_client_is_known_by_its_certificate_and_served_without_one() 
     let (_near, far) = meet(Some(shows), Some(&server)).await;
     assert_says(&far.unwrap_err(), &["not signed by a CA that is trusted here"]);
 }
+
+#[tokio::test]
+async fn a_connection_is_made_by_what_the_files_say_then() {
+    let (first, second, people, others) =
+        (Authority::new(), Authority::new(), Authority::new(), Authority::new());
+    let own = people.issue("app");
+    let client = ClientTls::load(Some(&first.ca), Some(own.identity()), None).unwrap();
+    let trusting = first.server("127.0.0.1", Some(&people.ca));
+    let (near, far) = meet(Some(client.clone()), Some(&trusting)).await;
+    let (near, far) = (near.unwrap(), far.unwrap());
+
+    // Garbage changes nothing; then both the CA and our certificate are other ones.
+    std::fs::write(&first.ca, "no certificate at all").unwrap();
+    let (again, peer) = meet(Some(client.clone()), Some(&trusting)).await;
+    exchange(again.unwrap(), peer.unwrap(), 1000).await;
+    let renewed = others.issue("app");
+    for (from, to) in [(&second.ca, &first.ca), (&renewed.cert, &own.cert), (&renewed.key, &own.key)] {
+        std::fs::copy(from, to).unwrap();
+    }
+    let other = second.server("127.0.0.1", Some(&others.ca));
+    let (other_near, other_far) = meet(Some(client.clone()), Some(&other)).await;
+    exchange(other_near.unwrap(), other_far.unwrap(), 1000).await;
+    let (stale, _) = meet(Some(client), Some(&trusting)).await;
+    assert_says(&stale.unwrap_err(), &["not signed by a CA that is trusted here"]);
+    exchange(near, far, 1000).await;
+}

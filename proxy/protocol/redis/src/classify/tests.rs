@@ -13,6 +13,7 @@ use foretoken_types::Access::{Read, Write};
 use super::*;
 
 mod keys;
+mod page;
 
 fn request(words: &str) -> Vec<u8> {
     let words: Vec<&str> = words.split(' ').collect();

@@ -267,6 +267,77 @@ fn what_a_transaction_set_stays_with_its_connection() {
 }
 
 #[test]
+fn what_the_server_refused_ends_nothing() {
+    let words: &[u8] = b"-ERR wrong number of arguments for this command\r\n";
+    let mut session = RedisSession::default();
+    reply(&mut session, &["SELECT", "3"], b"+OK\r\n");
+    let third = session.key().clone();
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    for (command, words) in [
+        (&["EXEC"][..], &b"-ERR EXEC without MULTI\r\n"[..]),
+        (&["DISCARD"], b"-ERR DISCARD without MULTI\r\n"),
+        (&["UNWATCH", "x"], words),
+        (&["RESET", "x"], words),
+    ] {
+        assert_eq!(reply(&mut session, command, words), Retirement::Keep, "{command:?}");
+        assert!(session.is_atomic() && *session.key() == third, "{command:?}");
+    }
+    reply(&mut session, &["MULTI"], b"+OK\r\n");
+    reply(&mut session, &["DISCARD", "x"], words);
+    reply(&mut session, &["RESET", "x"], words);
+    assert!(session.transaction.is_some(), "it is still open");
+    reply(&mut session, &["EXEC", "x"], b"-EXECABORT Transaction discarded because\r\n");
+    assert!(!session.is_pinned());
+}
+
+#[test]
+fn a_transaction_with_a_command_that_was_refused_is_replayed_too() {
+    let mut session = RedisSession::default();
+    reply(&mut session, &["MULTI"], b"+OK\r\n");
+    reply(&mut session, &["GET"], b"-ERR wrong number of arguments for 'get' command\r\n");
+    reply(&mut session, &["INCR", "a"], b"+QUEUED\r\n");
+    let Restore::Replay { requests: 3, .. } = session.restore() else { panic!("it can be moved") };
+    assert_eq!(session.restored(b"+OK\r\n-ERR wrong number\r\n+QUEUED\r\n"), Ok(()));
+    for (replies, fault) in [
+        (&b"+OK\r\n+QUEUED\r\n+QUEUED\r\n"[..], FaultKind::Pinned),
+        (b"+OK\r\n-ERR wrong number\r\n-ERR unknown command\r\n", FaultKind::Pinned),
+        (
+            b"+OK\r\n-ERR wrong number\r\n-READONLY You can't write against a read only replica.\r\n",
+            FaultKind::NotServing,
+        ),
+    ] {
+        assert_eq!(session.restored(replies), Err(fault));
+    }
+}
+
+#[test]
+fn a_command_that_a_server_without_the_role_does_not_queue_goes_again() {
+    let readonly = b"+QUEUED\r\n-READONLY You can't write against a read only replica.\r\n";
+    let mut session = RedisSession::default();
+    assert!(!session.turned_away(readonly), "nothing was to be queued");
+    reply(&mut session, &["MULTI"], b"+OK\r\n");
+    session.step(&mut frames(&[&["GET", "a"], &["INCR", "a"]]));
+    assert!(session.turned_away(readonly));
+    for words in [
+        &b"+QUEUED\r\n-OOM command not allowed when used memory > 'maxmemory'.\r\n"[..],
+        b"+QUEUED\r\n+QUEUED\r\n",
+    ] {
+        assert!(!session.turned_away(words), "that is the client's affair");
+    }
+    session.step(&mut frames(&[&["EXEC"]]));
+    assert!(!session.turned_away(readonly), "these are results");
+}
+
+#[test]
+fn a_transaction_whose_end_has_an_argument_too_many_is_not_whole() {
+    for end in ["EXEC", "DISCARD"] {
+        let mut input = frames(&[&["MULTI"], &["INCR", "a"], &[end, "x"]]);
+        let Step::Batch(batch) = RedisSession::default().step(&mut input) else { panic!("a batch") };
+        assert_eq!((batch.carriage, batch.requests), (Carriage::Dedicated, 1), "{end}");
+    }
+}
+
+#[test]
 fn a_hello_that_failed_behind_its_login_leaves_its_connection_to_nobody() {
     for (told, pinned) in [
         ("-ERR Syntax error in HELLO option 'BAD'\r\n", true),
@@ -325,4 +396,17 @@ fn a_pipeline_is_taken_apart_into_reads_and_writes_in_order() {
         ["4 Write", "1 Read"],
         "a transaction is one thing"
     );
+}
+
+#[test]
+fn a_wait_that_cannot_be_prepared_is_refused_once() {
+    let mut session = RedisSession::default();
+    let mut input = frames(&[&["WAIT", "1", "10"], &["GET", "a"]]);
+    let Step::Batch(quiet) = session.step(&mut input) else { panic!("something harmless first") };
+    assert!(quiet.quiet);
+    session.refuse(&quiet, Fault::safe(FaultKind::HoldFull), Epoch(1));
+    let Step::Answer { reply, close: false } = session.step(&mut input) else { panic!("an answer") };
+    assert_eq!(reply, reply::not_executed(FaultKind::HoldFull));
+    let Step::Batch(get) = session.step(&mut input) else { panic!("the next request") };
+    assert_eq!((get.requests, get.carriage), (1, Carriage::Shared));
 }

@@ -16,6 +16,8 @@ pub(super) struct Transaction {
     /// `MULTI` and what was queued since.
     frames: BytesMut,
     requests: u32,
+    /// How many of them the server refused to queue: they make its `EXEC` fail, there and after a replay.
+    refused: usize,
     /// Too long, or holding something that another connection would not queue in the same way.
     fixed: bool,
     /// It holds something that changes its connection (`SELECT`, `AUTH`): that comes into force with its `EXEC`.
@@ -40,6 +42,7 @@ impl Transaction {
         Self {
             frames: BytesMut::from(multi),
             requests: 1,
+            refused: 0,
             fixed: false,
             sets: false,
             blocks: Blocks::NONE,
@@ -88,9 +91,15 @@ impl Transaction {
         self.blocks
     }
 
+    pub(super) fn refused(&self) -> usize {
+        self.refused
+    }
+
     /// A batch was sent inside of it.
-    pub(super) fn queue(&mut self, batch: &Batch, kind: Kind) {
+    pub(super) fn queue(&mut self, batch: &Batch, kind: Kind, reply: &[u8]) {
         self.blocks |= batch.blocks;
+        // Each line is a reply: what is queued has no longer ones.
+        self.refused += reply.split_inclusive(|byte| *byte == b'\n').filter(|line| line[0] == b'-').count();
         let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts);
         self.sets |= !plain && !matches!(kind, Kind::Multi | Kind::Watch | Kind::Unwatch);
         if self.fixed {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     COLLECT_BYTES, Connection, PIPE_BYTES, RETIRED_MOST, STALL_MOST, Slot, State, UNBLOCK_GRACE, sleep_until,
 };
-use crate::wire::{ReplyScanner, certainly_not_executed, error_class};
+use crate::wire::{ReplyScanner, error_class, is_turned_away};
 
 /// One read.
 const READ_BYTES: usize = 32 * 1024;
@@ -280,11 +280,4 @@ impl Connection {
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
         waiting.deliver(Ok(Reply { first: piece, rest: Some(rest) }));
     }
-}
-
-/// The server certainly did not execute the request because of its role or state, and another one, or the same one a little
-/// later, will. The code alone does not say so: a script may answer with any after it has written.
-fn is_turned_away(line: &[u8]) -> bool {
-    [&b"READONLY "[..], b"LOADING ", b"MASTERDOWN ", b"UNBLOCKED "].iter().any(|code| line.starts_with(code))
-        && certainly_not_executed(line)
 }

@@ -8,6 +8,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use error::is_turned_away;
 pub use error::{certainly_not_executed, error_class};
 
 /// Bytes of an error's text that are kept for [`error_class`]. An error inside of a script names its code behind the

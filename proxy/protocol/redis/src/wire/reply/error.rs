@@ -62,6 +62,13 @@ pub fn certainly_not_executed(line: &[u8]) -> bool {
     }
 }
 
+/// The server certainly did not execute the request because of its role or state, and another one, or the same one a little
+/// later, will. The code alone does not say so: a script may answer with any after it has written.
+pub(crate) fn is_turned_away(line: &[u8]) -> bool {
+    [&b"READONLY "[..], b"LOADING ", b"MASTERDOWN ", b"UNBLOCKED "].iter().any(|code| line.starts_with(code))
+        && certainly_not_executed(line)
+}
+
 const UNBLOCKED: &[u8] = b"UNBLOCKED force unblock from blocking operation";
 const MAX_CLIENTS: &[u8] = b"ERR max number of clients";
 

@@ -1,0 +1,40 @@
+use foretoken_types::Role;
+
+use super::*;
+use crate::testing::{machine, observation};
+
+/// It is putting `a` in charge, and has come so far.
+fn taking(stage: Stage) -> Machine {
+    let mut machine = machine();
+    machine.begin_take("a".into(), observation(Role::Primary), Cause::Found, Position(1), String::new());
+    machine.set_stage(stage);
+    machine
+}
+
+const ASKED: Operation = Operation(7);
+const ANOTHER: Operation = Operation(8);
+
+#[test]
+fn a_primary_that_does_not_answer_the_claim_is_not_put_in_charge_and_one_that_refuses_it_is() {
+    let rejected = |failure| Err(Rejection { failure, detail: "it is said".to_owned() });
+    for failure in [Failure::Refused, Failure::Timeout] {
+        let mut machine = taking(Stage::Claim(Some(ASKED)));
+        machine.take_answered(ANOTHER, rejected(failure));
+        assert_eq!(machine.phase(), "take", "an answer to something else");
+        machine.take_answered(ASKED, rejected(failure));
+        assert_eq!(machine.phase(), "start", "{failure:?}");
+        assert_eq!(machine.reason(), Some("a did not answer the claim of the owner record"));
+    }
+    let mut machine = taking(Stage::Claim(Some(ASKED)));
+    machine.take_answered(ASKED, rejected(Failure::Other));
+    assert!(matches!(&machine.phase, Phase::Take(Take { stage: Stage::Save, .. })), "{:?}", machine.phase);
+}
+
+#[test]
+fn it_serves_once_the_marker_was_answered_and_not_when_something_else_was() {
+    let mut machine = taking(Stage::Mark(ASKED));
+    machine.take_answered(ANOTHER, Ok(Answer::Done));
+    assert_eq!(machine.phase(), "take");
+    machine.take_answered(ASKED, Ok(Answer::Done));
+    assert_eq!(machine.phase(), "serving");
+}
