@@ -31,7 +31,8 @@ help:
 	@echo "make container       builds the image and runs it as a sidecar beside two Redis, in one network namespace (root)"
 	@echo "make manifests       compose.yaml and config/kubernetes against published schemas and the program"
 	@echo "make compat          redis-py, node-redis, ioredis and Redis' own tests, through the sidecar (fetches them once)"
-	@echo "make bench           the load benches; make bench-failover: how long switchovers and failovers take"
+	@echo "make bench           load: direct, us and the peers (ROUNDS=5; ARGS=--quick to try, ARGS=TLS for some cells)"
+	@echo "make bench-failover  how long switchovers and failovers take"
 	@echo "make bench-predict   how long the model of risk takes"
 	@echo "make train           the model of risk, its card, thresholds and sweep (Python 3.11; ARGS=--small --out DIR to try)"
 	@echo "make setup           only the system packages (apt), when they are missing"
@@ -144,14 +145,15 @@ compat: compat-setup build $(COMPAT)/venv/installed $(COMPAT)/node/installed $(C
 	$(COMPAT)/venv/bin/python $(DRIVERS)/redis_suite/run.py $(BIN) $(COMPAT)/redis
 
 # The numbers that are published: the profile of the container, and nothing else running.
+# What is recorded is a whole run; `make bench ARGS="--quick"` and `make bench ARGS=TLS` only print.
 bench: setup
-	$(CARGO) bench --profile dist --bench load
+	$(CARGO) bench --profile dist --bench load -- $(or $(ARGS),--record) $(ROUNDS:%=--rounds %)
 
 bench-failover: setup
 	$(CARGO) bench --profile dist --bench failover
 
 bench-predict: setup
-	$(CARGO) bench --profile dist --bench predict
+	$(CARGO) bench --profile dist --bench predict -- $(or $(ARGS),--record)
 
 # What training needs is pinned in requirements.txt and lives beside the builds.
 VENV := $(or $(CARGO_TARGET_DIR),target)/venv

@@ -5,15 +5,17 @@
 
 #[path = "failover/faults.rs"]
 mod faults;
-#[path = "failover/machine.rs"]
+#[path = "support/machine.rs"]
 mod machine;
 #[path = "failover/report.rs"]
 mod report;
+#[path = "support/results.rs"]
+mod results;
 #[path = "failover/stage.rs"]
 mod stage;
+#[path = "support/table.rs"]
+mod table;
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,9 +29,10 @@ use faults::Sample;
 use report::{Phase, Results};
 use stage::Stage;
 
-/// Where a recorded run goes, and the heading that it goes under. `benches/load.rs` writes what is above the heading.
-const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-const HEADING: &str = "# Switchovers and failovers";
+/// The heading that recorded runs go under, and what stands above the first.
+const HEADING: &str = "Switchovers and failovers";
+const INTRODUCTION: &str = "Appended by `cargo bench --profile dist --bench failover -- --record`; the method is in \
+                            `README.md` beside this file.";
 /// Runs of a kind that may break down before the others are not worth waiting for.
 const BROKEN_MAX: usize = 3;
 /// Lines of the sidecar's log that are shown when a run went wrong.
@@ -95,7 +98,8 @@ fn run(options: &Options) -> Result<bool, Error> {
     let text = report::render(&machine, seed, &results);
     println!("{text}");
     if options.record {
-        record(&text)?;
+        // Nothing in the record is ever taken out.
+        results::append(HEADING, INTRODUCTION, &text)?;
     }
     Ok(results.is_as_it_must_be())
 }
@@ -159,23 +163,4 @@ async fn set(settled: bool, rng: &mut StdRng) -> Result<Stage, Error> {
         stage.settle(rng).await?;
     }
     Ok(stage)
-}
-
-/// Adds to the record; nothing in it is ever taken out.
-fn record(text: &str) -> Result<(), Error> {
-    let has_heading = match std::fs::read_to_string(RECORD) {
-        Ok(before) => before.lines().any(|line| line == HEADING),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => return Err(error.into()),
-    };
-    let mut file = File::options().create(true).append(true).open(RECORD)?;
-    if !has_heading {
-        writeln!(
-            file,
-            "\n{HEADING}\n\nAppended by `cargo bench --profile dist --bench failover -- --record`; the method is in \
-             `README.md` beside this file."
-        )?;
-    }
-    write!(file, "\n{text}")?;
-    Ok(())
 }

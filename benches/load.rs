@@ -1,29 +1,103 @@
-//! Direct, us and the peers in turn: throughput as a ratio to direct, CPU per request of the proxy and of redis-server.
+//! Direct, us and the peers in turn: throughput, CPU, latency, system calls and memory, as ratios to direct where it has them.
 //!
 //! `make bench` runs it. Every cell is measured for each target one after the other, round after round (A B C D, A B C D …),
 //! so that drift of the machine hits all alike; medians of the rounds are printed with their spread. See `README.md`.
 
+#[path = "load/address.rs"]
+mod address;
+#[path = "load/cells.rs"]
+mod cells;
+#[path = "../tests/support/certificates.rs"]
+mod certificates;
+#[path = "load/closed.rs"]
+mod closed;
+#[path = "load/envoy.rs"]
+mod envoy;
+#[path = "load/exchange.rs"]
+mod exchange;
+#[path = "load/figures.rs"]
+mod figures;
+#[path = "load/goals.rs"]
+mod goals;
+#[path = "load/idle.rs"]
+mod idle;
+#[path = "support/machine.rs"]
+mod machine;
+#[path = "load/mix.rs"]
+mod mix;
 #[path = "load/peers.rs"]
 mod peers;
+#[path = "load/process.rs"]
+mod process;
+#[path = "load/rate.rs"]
+mod rate;
 #[path = "load/report.rs"]
 mod report;
+#[path = "support/results.rs"]
+mod results;
+#[path = "load/rounds.rs"]
+mod rounds;
+#[path = "load/stage.rs"]
+mod stage;
+#[path = "load/syscalls.rs"]
+mod syscalls;
+#[path = "support/table.rs"]
+mod table;
+#[path = "load/tls.rs"]
+mod tls;
+#[path = "load/us.rs"]
+mod us;
 
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 
-use peers::Target;
-use report::{Cell, Run};
+use clap::Parser;
+use tokio::time::Instant;
 
-/// PERFORMANCE's cells: clients, pipeline depth, requests per run.
-const CELLS: [(u32, u32, u64); 4] =
-    [(50, 1, 200_000), (50, 16, 1_000_000), (200, 1, 200_000), (200, 16, 1_000_000)];
-const ROUNDS: usize = 5;
+use cells::{CELLS, Cell, Way};
+use figures::Results;
+use rounds::{CALLS, IDLE, RATE};
+use stage::Stage;
+
+/// Measures the data path against direct and the peers.
+#[derive(Parser)]
+struct Options {
+    /// Parts of the names of cells; all without any. Also "idle", "rate" and "system calls".
+    cells: Vec<String>,
+    /// Rounds that count.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// One round of small runs: to see that everything works.
+    #[arg(long)]
+    quick: bool,
+    /// Puts the tables into benches/RESULTS.md.
+    #[arg(long, conflicts_with_all = ["cells", "quick"])]
+    record: bool,
+    /// Cargo says so to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.cells.is_empty() || self.cells.iter().any(|part| name.contains(part.as_str()))
+    }
+
+    fn rounds(&self) -> usize {
+        if self.quick { 1 } else { self.rounds.max(1) }
+    }
+
+    fn requests(&self, cell: &Cell) -> usize {
+        if self.quick { cell.requests / 20 } else { cell.requests }
+    }
+}
 
 fn main() -> ExitCode {
     // `cargo test` builds and calls benches too; there is nothing to test here.
     if std::env::args().any(|arg| arg == "--test") {
         return ExitCode::SUCCESS;
     }
-    match run() {
+    match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("bench: {why}");
@@ -32,64 +106,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), String> {
-    let running = peers::start()?;
-    let targets = &running.measured;
-    let mut cells = Vec::new();
-    for (clients, pipeline, requests) in CELLS {
-        let mut cell = Cell::new(format!("GET 32 B, c{clients} P{pipeline}"), targets);
-        // One round to warm up connections, caches and the CPU's clock.
-        for round in 0..=ROUNDS {
-            for (number, target) in targets.iter().enumerate() {
-                let run = measure(&targets[0], target, clients, pipeline, requests)?;
-                if round > 0 {
-                    cell.add(number, run);
-                }
-            }
-            eprintln!("{} round {round} of {ROUNDS}", cell.name);
+fn run(options: &Options) -> Result<(), String> {
+    let began = Instant::now();
+    // The machine as it is found, before anything here keeps it busy.
+    let machine = machine::describe(Path::new(env!("CARGO_BIN_EXE_foretoken")));
+    let mut results = Results::default();
+    for way in [Way::Tcp, Way::Tls, Way::Unix, Way::Synchronous] {
+        let cells: Vec<&Cell> =
+            CELLS.iter().filter(|cell| cell.way == way && options.wants(&cell.name())).collect();
+        let has_more = way == Way::Tcp && [IDLE, RATE, CALLS].into_iter().any(|name| options.wants(name));
+        if cells.is_empty() && !has_more {
+            continue;
         }
-        cells.push(cell);
+        let stage = Stage::set(way)?;
+        if way == Way::Tcp && options.wants(IDLE) {
+            // First of all, while nobody has carried anything.
+            results.idle = rounds::idle(&stage.targets)?;
+        }
+        for cell in cells {
+            results.cells.push(rounds::throughput(options, cell, &stage.targets)?);
+        }
+        if way == Way::Tcp && options.wants(RATE) {
+            let rate = rounds::fixed_rate(options, &results, &stage.targets[0])?;
+            results.latency = Some((rate, rounds::latency(options, &stage.targets, rate)?));
+        }
+        if way == Way::Tcp && options.wants(CALLS) {
+            results.calls = rounds::calls(options, &stage.targets)?;
+        }
     }
-    let text = report::render(targets, &cells, ROUNDS);
+    if results.is_empty() {
+        return Err(format!("no cell has {:?} in its name", options.cells));
+    }
+    let text = report::render(&machine, options.rounds(), began.elapsed(), &results);
     println!("{text}");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-    // What `make bench-failover` has recorded below stays.
-    let before = std::fs::read_to_string(path).unwrap_or_default();
-    let kept = before.find("\n# Switchovers and failovers\n").map_or("", |at| &before[at..]);
-    std::fs::write(path, text + kept).map_err(|error| format!("write benches/RESULTS.md: {error}"))
-}
-
-fn measure(
-    store: &Target,
-    target: &Target,
-    clients: u32,
-    pipeline: u32,
-    requests: u64,
-) -> Result<Run, String> {
-    let (proxy, server) = (target.cpu_ticks()?, store.cpu_ticks()?);
-    let output = Command::new("redis-benchmark")
-        .args(["-p", &target.port.to_string(), "-t", "get", "-d", "32", "-q", "--csv"])
-        .args(["-c", &clients.to_string(), "-P", &pipeline.to_string(), "-n", &requests.to_string()])
-        .output()
-        .map_err(|error| format!("redis-benchmark: {error}"))?;
-    let per_request = |before: u64, after: u64| {
-        // 100 ticks a second: 10,000 us each.
-        (after - before) as f64 * 10_000.0 / requests as f64
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    // "GET","81799.59","0.3",p50 …: columns as in the header line of --csv.
-    let mut rows =
-        text.lines().map(|line| line.split(',').map(|cell| cell.trim_matches('"')).collect::<Vec<_>>());
-    let header = rows.next().unwrap_or_default();
-    let row = rows.next().ok_or_else(|| format!("{}: redis-benchmark said {text:?}", target.name))?;
-    let column = |name: &str| {
-        let at = header.iter().position(|column| *column == name)?;
-        row.get(at)?.parse::<f64>().ok()
-    };
-    Ok(Run {
-        rps: column("rps").ok_or("no rps")?,
-        p99_ms: column("p99_latency_ms").ok_or("no p99")?,
-        proxy_us: per_request(proxy, target.cpu_ticks()?),
-        server_us: per_request(server, store.cpu_ticks()?),
-    })
+    if options.record {
+        results::replace("Load", &text).map_err(|error| format!("write benches/RESULTS.md: {error}"))?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::faults::Sample;
 use crate::machine::Machine;
+use crate::table::table;
 
 /// To be reached: longest hold of a planned switchover (99 of 100), and longest outage after a kill and after a freeze.
 const HOLD_P99_MAX: Duration = Duration::from_millis(50);
@@ -232,33 +233,25 @@ pub(crate) fn render(machine: &Machine, seed: u64, results: &Results) -> String 
     // Writing to a String does not fail.
     let mut line =
         |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).expect("a String takes everything");
-    line(format_args!("Machine: {}.\n", machine.description));
+    line(format_args!(
+        "Machine: {}; redis-server {}; clients, sidecar and servers share the machine, over loopback.\n",
+        machine.description, machine.redis
+    ));
     line(format_args!("Took {:.0} s.\n", results.took.as_secs_f64()));
     for (name, phase, rows) in results.tables() {
         line(format_args!("\n### {name}\n\n"));
-        let cells = rows.iter().map(|row| {
+        let head = ["figure", "measured", "reach", "reached"].map(str::to_owned).to_vec();
+        let cells = rows.into_iter().map(|row| {
             let reached = match (row.reached, row.must) {
                 (None, _) => "",
                 (Some(true), _) => "yes",
                 (Some(false), false) => "no",
                 (Some(false), true) => "NO",
             };
-            [row.figure, &row.measured, &row.reach, reached]
+            vec![row.figure.to_owned(), row.measured, row.reach, reached.to_owned()]
         });
-        let cells: Vec<[&str; 4]> =
-            std::iter::once(["figure", "measured", "reach", "reached"]).chain(cells).collect();
-        let width = [0, 1, 2, 3].map(|column| {
-            let widths = cells.iter().map(|row: &[&str; 4]| row[column].chars().count());
-            widths.max().unwrap_or(0)
-        });
-        for (number, row) in cells.iter().enumerate() {
-            let [a, b, c, d] = width;
-            line(format_args!("| {:a$} | {:b$} | {:c$} | {:d$} |\n", row[0], row[1], row[2], row[3]));
-            if number == 0 {
-                let [a, b, c, d] = width.map(|width| "-".repeat(width));
-                line(format_args!("| {a} | {b} | {c} | {d} |\n"));
-            }
-        }
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(cells).collect();
+        line(format_args!("{}", table(&rows)));
         let details: Vec<&String> = phase.details().collect();
         if !details.is_empty() {
             line(format_args!("\n"));

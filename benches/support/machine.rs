@@ -1,4 +1,5 @@
 //! What the figures were measured on, and with what.
+#![allow(dead_code, reason = "several benches use a part each")]
 
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +9,8 @@ pub(crate) struct Machine {
     pub(crate) date: String,
     pub(crate) commit: String,
     pub(crate) description: String,
+    /// Version of redis-server.
+    pub(crate) redis: String,
 }
 
 pub(crate) fn describe(program: &Path) -> Machine {
@@ -27,11 +30,8 @@ pub(crate) fn describe(program: &Path) -> Machine {
         Some(name) => name,
         None => "unknown",
     };
-    let description = format!(
-        "{cores} cores, {model}, Linux {}, load {load} before; redis-server {redis}; profile {profile}; clients, sidecar and \
-         servers share the machine, over loopback",
-        kernel.trim()
-    );
+    let description =
+        format!("{cores} cores, {model}, Linux {}, load {load} before; profile {profile}", kernel.trim());
     Machine {
         date: says("date", &["-u", "+%F %T UTC"]),
         commit: says(
@@ -47,6 +47,7 @@ pub(crate) fn describe(program: &Path) -> Machine {
             ],
         ),
         description,
+        redis,
     }
 }
 
