@@ -19,6 +19,7 @@ use crate::rounds::Rounds;
 use crate::session::{Requests, Stream, Temper, session};
 use crate::store::Store;
 use crate::support::servers::RedisServer;
+use crate::unlike::alike;
 use crate::wire::{Cut, converse};
 
 const CLIENTS: usize = 12;
@@ -72,8 +73,11 @@ fn holds(replies: &[u8], words: &[u8]) -> bool {
     replies.windows(words.len()).any(|window| window == words)
 }
 
-/// The requests behind the last entry that was acknowledged, for whoever looks into a difference.
-fn behind_log(stream: &Stream, got: &[u8]) -> String {
+/// The requests behind the last entry of the log before a difference, for whoever looks into it.
+fn behind_log(stream: &Stream, wanted: &[u8], got: &[u8]) -> String {
+    let (wanted, got) = (alike(wanted), alike(got));
+    let same = wanted.iter().zip(&got).take_while(|(wanted, got)| wanted == got).count();
+    let got = &got[..same];
     let entry = format!("{:04}\r\n", acknowledged(got).saturating_sub(1)).into_bytes();
     let begin = stream.requests.iter().position(|request| request.ends_with(&entry)).unwrap_or(0);
     stream.requests[begin..]
@@ -186,7 +190,7 @@ async fn round(direct: &RedisServer, store: &mut Store, grammar: &Grammar, seed:
         if let Some(difference) = difference_when_moved(&wanted, &got) {
             panic!(
                 "{who} differs {difference}\nafter its last entry:{}",
-                behind_log(&streams[number].1, &got)
+                behind_log(&streams[number].1, &wanted, &got)
             );
         }
     }

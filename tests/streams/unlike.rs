@@ -9,7 +9,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("its reply is a matter of chance",
         "RANDOMKEY SRANDMEMBER SPOP HRANDFIELD ZRANDMEMBER ACL|GENPASS LOLWUT"),
     ("its order is that of a hash table, whose seed is the server's own",
-        "SCAN COMMAND COMMAND|LIST COMMAND|INFO COMMAND|DOCS ACL|CAT ACL|GETUSER CONFIG|HELP FUNCTION|LIST PUBSUB|CHANNELS PUBSUB|SHARDCHANNELS"),
+        "SCAN ZSCAN COMMAND COMMAND|LIST COMMAND|INFO COMMAND|DOCS ACL|CAT ACL|GETUSER CONFIG|HELP FUNCTION|LIST PUBSUB|CHANNELS PUBSUB|SHARDCHANNELS"),
     ("it tells of the process, or of the connection that carries the request",
         "INFO ROLE MEMORY CLIENT|ID CLIENT|INFO CLIENT|LIST CLIENT|TRACKINGINFO CLIENT|GETREDIR FUNCTION|STATS MODULE|LIST"),
     ("it reaches other clients by numbers and addresses, which differ, or stops them all",
@@ -27,10 +27,15 @@ const LEFT_OUT: &[(&str, &str)] = &[
 pub(crate) const OF_ALL: &str = "DBSIZE FLUSHALL FLUSHDB SWAPDB KEYS SCRIPT|FLUSH SCRIPT|KILL FUNCTION|FLUSH FUNCTION|DUMP \
     FUNCTION|RESTORE FUNCTION|KILL PUBSUB|NUMPAT ACL|LIST ACL|USERS CONFIG|RESETSTAT";
 
-/// Commands that tell of what a server keeps to itself and does not replicate (scripts, users, settings, mirrors, consumers that
-/// `XREADGROUP` has made), or that pin a session to its connection: not while the role moves.
-pub(crate) const OF_A_SERVER: &str = "WAIT SCRIPT EVALSHA EVALSHA_RO ACL CONFIG CLUSTER OBJECT|REFCOUNT CLIENT|GETNAME CLIENT|SETNAME CLIENT|NO-EVICT READONLY \
-    READWRITE ASKING RESTORE-ASKING XINFO XGROUP|CREATECONSUMER";
+/// Not while the role moves: commands that tell of what a server keeps to itself and does not replicate (scripts, users, settings,
+/// mirrors, encodings, consumers that `XREADGROUP` has made, zeroes that a `BITFIELD` with `OVERFLOW FAIL` leaves), and those that pin a session
+/// to its connection.
+pub(crate) const OF_A_SERVER: &str = "WAIT SCRIPT EVALSHA EVALSHA_RO ACL CONFIG CLUSTER OBJECT XINFO \
+    XGROUP|CREATECONSUMER BITFIELD CLIENT|GETNAME CLIENT|SETNAME CLIENT|NO-EVICT READONLY READWRITE ASKING RESTORE-ASKING";
+
+/// Not while the role moves either: writes that wait. When their time ends in the moment in which the role moves, their null is that of
+/// the old primary, and the client is told that they are in doubt.
+pub(crate) const WAITING: &str = "BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZMPOP BZPOPMIN BZPOPMAX XREADGROUP";
 
 /// Whether a command is in the list `names`, itself or by its container.
 pub(crate) fn lists(names: &str, name: &str) -> bool {
