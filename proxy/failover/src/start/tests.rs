@@ -45,7 +45,9 @@ fn a_registered_primary_that_is_not_seen_is_waited_for_in_words_that_tell_whethe
         let mut machine = machine();
         machine.endpoint_mut(&"a".into()).expect("it is configured").verdict = Verdict::Suspect;
         let record = Record { primary: registered.into(), ..record() };
-        let Decision::Wait(why) = machine.decide_by_record(&record, &[]) else { panic!("{registered}") };
+        let Decision::Wait(why) = machine.decide_by_record(&record, &[], machine.now) else {
+            panic!("{registered}")
+        };
         assert_eq!(why, words);
     }
 }
