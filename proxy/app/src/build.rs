@@ -219,17 +219,23 @@ pub(crate) fn tunables(store: &Store, blocks: &[DataBlock], threads: usize) -> T
     }
 }
 
+/// What joins the data path of a store to its control loop.
+pub(crate) struct Pipes {
+    pub(crate) posture: watch::Receiver<Arc<Posture>>,
+    pub(crate) tunables: watch::Receiver<Arc<Tunables>>,
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) asks: mpsc::Sender<Ask>,
+}
+
 /// The data path of one store. `region`: where this sidecar stands.
 pub(crate) fn data_path(
     store: &Store,
     region: Option<&Region>,
-    posture: watch::Receiver<Arc<Posture>>,
-    tunables: watch::Receiver<Arc<Tunables>>,
-    reports: mpsc::Sender<Report>,
-    asks: mpsc::Sender<Ask>,
+    pipes: Pipes,
     clock: Arc<dyn Clock>,
     passes: Option<&Arc<Passes>>,
 ) -> Result<StoreFactory, Error> {
+    let Pipes { posture, tunables, reports, asks } = pipes;
     let endpoints = ordered(store)
         .into_iter()
         .map(|endpoint| {

@@ -104,10 +104,12 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         factories.push(build::data_path(
             store,
             config.region.as_ref(),
-            handle.posture.clone(),
-            tunables_in,
-            reports,
-            handle.asks.clone(),
+            build::Pipes {
+                posture: handle.posture.clone(),
+                tunables: tunables_in,
+                reports,
+                asks: handle.asks.clone(),
+            },
             Arc::clone(&clock),
             passes.as_ref(),
         )?);
