@@ -11,6 +11,8 @@ BUILD := $(CARGO) build --workspace --bin foretoken --test arrows
 
 # nextest runs each test in a process of its own, several at once, by the rules in .config/nextest.toml.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+# Tests that take processor time away: others beside them would take more of it, so they come last.
+RATIONED := test(/cpu_that_is_taken_away|quota_of_cpu/)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
 .PHONY: help setup build demo test e2e failover streams soak unsafe-rules sim mutants fuzz container manifests check advisories compat compat-setup train bench bench-failover bench-predict
@@ -50,7 +52,12 @@ demo: build
 # Documentation examples first: nextest leaves them out, and a failure there is found in seconds.
 test: build
 	$(CARGO) test --workspace --doc
-	$(TEST) $(if $(NEXTEST),,--lib --bins --tests)
+ifdef NEXTEST
+	$(TEST) -E 'not ($(RATIONED))'
+	$(TEST) --profile rationed -E '$(RATIONED)'
+else
+	$(TEST) --lib --bins --tests
+endif
 	$(MAKE) unsafe-rules
 
 # A build that can switch safety rules off, to prove that the history checker notices when one is broken. Over the whole

@@ -126,3 +126,18 @@ async fn who_says_nothing_is_the_stored_user_and_who_resets_is_it_again() {
         "a wrong password is a wrong password"
     );
 }
+
+#[tokio::test]
+async fn a_blocked_pop_whose_time_ends_while_the_primary_changes_finds_nothing() {
+    let (old, _new, mut path) = two().await;
+    let mut client = connect(&path).await;
+    let popped = tokio::spawn(async move {
+        cmd("BLPOP").arg("q").arg(0.4).query_async::<Option<(String, i64)>>(&mut client).await
+    });
+    while !cmd("INFO").query::<String>(&mut old.connection()).expect("asks").contains("blocked_clients:1") {
+        tokio::task::yield_now().await;
+    }
+    path.hold(HoldScope::Writes, false).await;
+    path.move_to("e1", 2);
+    assert_eq!(popped.await.expect("ends").expect("is not in doubt"), None);
+}

@@ -53,6 +53,8 @@ pub struct RedisSession {
     fresh: SessionKey,
     /// It holds state that can't be moved to another connection.
     pinned: bool,
+    /// A transaction has set something that the key does not know of.
+    hidden: bool,
     watching: bool,
     /// Watched keys lie on a primary that the session has left: the next transaction must fail.
     dirty: bool,
@@ -96,6 +98,7 @@ impl RedisSession {
             key: fresh.clone(),
             fresh,
             pinned: false,
+            hidden: false,
             watching: false,
             dirty: false,
             transaction: None,
@@ -138,8 +141,8 @@ impl RedisSession {
             // Inside of a transaction it is queued like any other command.
             Kind::Blocking | Kind::Wait if self.transaction.is_some() => Lane::Run(Carriage::Dedicated),
             Kind::Blocking | Kind::Wait => Lane::Alone(Carriage::Blocking),
-            // The relay begins on a new connection: what is watched or queued would be forgotten.
-            Kind::Relay(_) if self.is_atomic() => Lane::Here,
+            // The relay begins on a new connection: what is watched, queued or was set there would be forgotten.
+            Kind::Relay(_) if self.is_atomic() || self.hidden => Lane::Here,
             Kind::Relay(_) => Lane::Alone(Carriage::Relay),
             // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
             // the lines behind it executed.
@@ -159,7 +162,7 @@ impl RedisSession {
         }
         if matches!(kind, Kind::Relay(_)) && !self.transaction.as_ref().is_some_and(Transaction::is_lost) {
             let reply = Bytes::from_static(
-                b"-ERR Foretoken can't do this between WATCH or MULTI and EXEC: connect again\r\n",
+                b"-ERR Foretoken can't do this after WATCH, in MULTI, or after a transaction that sets: connect again\r\n",
             );
             return Step::Answer { reply, close: true };
         }
@@ -424,14 +427,15 @@ impl Session for RedisSession {
                 if succeeded || (kind == Kind::Exec && !reply.starts_with(b"-ERR ")) =>
             {
                 // What was set in it is known to its connection only.
-                self.pinned |= kind == Kind::Exec
+                self.hidden |= kind == Kind::Exec
                     && succeeded
                     && self.transaction.as_ref().is_some_and(Transaction::sets);
+                self.pinned |= self.hidden;
                 self.end_transaction();
             }
             Kind::Reset if succeeded => {
                 self.end_transaction();
-                self.pinned = false;
+                (self.pinned, self.hidden) = (false, false);
                 self.key = self.fresh.clone();
                 // It is the server's default user's now, which a new session need not be.
                 let as_new = self.key == SessionKey::default();

@@ -263,6 +263,9 @@ fn what_a_transaction_set_stays_with_its_connection() {
         reply(&mut session, &inside, b"+QUEUED\r\n");
         reply(&mut session, &then[..1], then[1].as_bytes());
         assert_eq!(session.is_pinned(), pinned, "{inside:?} {then:?}");
+        // A relay has a connection of its own, which would be in another database, or another user's.
+        let refused = matches!(session.step(&mut frames(&[&["MONITOR"]])), Step::Answer { close: true, .. });
+        assert_eq!(refused, pinned, "{inside:?} {then:?}");
     }
 }
 

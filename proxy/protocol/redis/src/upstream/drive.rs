@@ -259,7 +259,10 @@ impl Connection {
         let Some(waiting) = slot.waiting.take() else { return };
         self.meter.settled(slot.requests, slot.sent);
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
+        let late = slot.blocking && self.state.get() == State::Retired;
         waiting.deliver(match slot.turned_away {
+            // Its time was over, and nothing was taken: at the new primary it may still find something.
+            0 if late && is_nothing(&reply) => Err(Fault::safe(FaultKind::EpochMoved)),
             0 => Ok(Reply { first: reply, rest: None }),
             all if all == slot.requests => Err(Fault::safe(FaultKind::NotServing)),
             // Others of the same batch were executed: it can't go again as a whole.
@@ -281,6 +284,11 @@ impl Connection {
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
         waiting.deliver(Ok(Reply { first: piece, rest: Some(rest) }));
     }
+}
+
+/// What a blocking command is answered whose time is over.
+fn is_nothing(reply: &[u8]) -> bool {
+    [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"].contains(&reply)
 }
 
 /// `replies` with our refusal in the place of each that turned its request away: that a server has another role now is no
