@@ -427,10 +427,9 @@ impl Session for RedisSession {
                 if succeeded || (kind == Kind::Exec && !reply.starts_with(b"-ERR ")) =>
             {
                 // What was set in it is known to its connection only.
-                self.hidden |= kind == Kind::Exec
-                    && succeeded
-                    && self.transaction.as_ref().is_some_and(Transaction::sets);
-                self.pinned |= self.hidden;
+                let executed = self.transaction.as_ref().filter(|_| kind == Kind::Exec && succeeded);
+                self.pinned |= executed.is_some_and(Transaction::sets);
+                self.hidden |= executed.is_some_and(Transaction::hides);
                 self.end_transaction();
             }
             Kind::Reset if succeeded => {

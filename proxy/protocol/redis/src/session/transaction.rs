@@ -22,6 +22,8 @@ pub(super) struct Transaction {
     fixed: bool,
     /// It holds something that changes its connection (`SELECT`, `AUTH`): that comes into force with its `EXEC`.
     sets: bool,
+    /// Of that, who the session is or where it works: its key won't say so.
+    hides: bool,
     /// What the queued commands touch, and so what its `EXEC` does.
     blocks: Blocks,
     fate: Fate,
@@ -45,6 +47,7 @@ impl Transaction {
             refused: 0,
             fixed: false,
             sets: false,
+            hides: false,
             blocks: Blocks::NONE,
             fate: Fate::Open,
         }
@@ -87,6 +90,10 @@ impl Transaction {
         self.sets
     }
 
+    pub(super) fn hides(&self) -> bool {
+        self.hides
+    }
+
     pub(super) fn blocks(&self) -> Blocks {
         self.blocks
     }
@@ -102,6 +109,7 @@ impl Transaction {
         self.refused += reply.split_inclusive(|byte| *byte == b'\n').filter(|line| line[0] == b'-').count();
         let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts);
         self.sets |= !plain && !matches!(kind, Kind::Multi | Kind::Watch | Kind::Unwatch);
+        self.hides |= kind.is_setup();
         if self.fixed {
             return;
         }
