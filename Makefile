@@ -63,7 +63,7 @@ endif
 # A build that can switch safety rules off, to prove that the history checker notices when one is broken. Over the whole
 # workspace, so that it gets the dependencies that are built already.
 unsafe-rules: setup
-	$(TEST) --features foretoken/unsafe-rules --test failover --test two_holders unsafe_rules
+	$(TEST) $(if $(NEXTEST),--profile rationed) --features foretoken/unsafe-rules --test failover --test two_holders unsafe_rules
 
 # A failing seed prints its story; FIRST=that SEEDS=1 runs it alone. Not by nextest, which would end it after some minutes.
 SEEDS ?= 2000
