@@ -6,7 +6,7 @@ use redis::{AsyncCommands, FromRedisValue, RedisResult, cmd};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
-use crate::arrived::has_arrived;
+use crate::arrived::{has_arrived, sync_each_write};
 use crate::life::log_with;
 use crate::support::{LONG, Store};
 
@@ -72,6 +72,7 @@ async fn without_primary(more: &str) -> (Store, Clients) {
     let mut clients = Clients::connect(&store).await;
     let ones = [("cart:1", 1), ("geo:1", 1), ("user:1", 1), ("rest", 1)];
     let mut writer = clients.next();
+    sync_each_write(&mut writer).await;
     let () = writer.mset(&ones).await.expect("writes");
     has_arrived(&mut writer).await;
     store.servers[0].kill().expect("dies");

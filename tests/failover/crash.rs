@@ -7,6 +7,7 @@ use foretoken_app::client::model::SwitchoverRequest;
 use foretoken_demo::history::Fault;
 use foretoken_demo::sidecar::STORE;
 
+use crate::arrived::sync_each_write;
 use crate::support::Store;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,10 +86,7 @@ async fn a_restarted_primary_serves_again_when_there_is_no_mirror() {
     let url = store.sidecar.url();
     let mut connection =
         redis::Client::open(url).expect("a URL").get_multiplexed_async_connection().await.expect("connects");
-    // By itself Redis writes its log up to two seconds after it has answered, while an earlier part is being synced.
-    let mut always = redis::cmd("CONFIG");
-    let () =
-        always.arg("SET").arg("appendfsync").arg("always").query_async(&mut connection).await.expect("sets");
+    sync_each_write(&mut connection).await;
     let () = redis::cmd("SET").arg("k").arg(1).query_async(&mut connection).await.expect("serves");
     store.servers[0].kill().expect("dies");
     store.wait("the loss to be noticed", |status| !status.ready).await;

@@ -11,7 +11,7 @@ use foretoken_types::StoreState;
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 
-use crate::arrived::has_arrived;
+use crate::arrived::{has_arrived, sync_each_write};
 use crate::http;
 use crate::support::{House, LONG, until};
 
@@ -57,6 +57,7 @@ async fn with_the_primary_killed_the_api_gives_t1_mirrors_are_read_and_writes_wa
     })
     .await;
     let (mut reader, mut writer) = (connect(&house).await, connect(&house).await);
+    sync_each_write(&mut writer).await;
     redis::cmd("SET").arg("k").arg("v").exec_async(&mut writer).await.expect("writes");
     has_arrived(&mut writer).await;
     let before = house.ask("/v1/tokens", ASK);
