@@ -3,7 +3,7 @@
 //! The first byte says where the rest is cut; each property must hold however bytes come.
 #![allow(unreachable_pub, reason = "a library for some, a module for others")]
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use foretoken_protocol::{Batch, BlockMap, Blocks, Carriage, Protocol as _, Relay as _, Session as _, Step};
 use foretoken_protocol_redis::Redis;
 use foretoken_protocol_redis::classify::{Reach, classify, keys};
@@ -50,7 +50,7 @@ pub fn requests(bytes: &[u8]) {
             match scanner.scan(&buffer) {
                 Ok(Scan::Complete(frame)) => {
                     in_pieces.push(frame.len);
-                    let _ = buffer.split_to(frame.len);
+                    buffer.advance(frame.len);
                 }
                 Ok(Scan::Incomplete { .. }) => break,
                 Err(_) => {

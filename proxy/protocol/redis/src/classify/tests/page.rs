@@ -9,8 +9,10 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/commands.
 const BEGIN: &str = "<!-- Written from the table of commands by a test: FORETOKEN_BLESS=1 cargo test -p foretoken-protocol-redis -->\n";
 const END: &str = "<!-- End of what is written from the table -->\n";
 
-/// The rows of the page: what they are called, what belongs there.
-const ROWS: &[(&str, fn(Row) -> bool)] = &[
+/// A row of the page: what it is called, what belongs there.
+type Kindred = (&'static str, fn(Row) -> bool);
+
+const ROWS: &[Kindred] = &[
     ("reads", |row| row == Row::Is(Read, Kind::Plain)),
     ("writes", |row| row == Row::Is(Writes, Kind::Plain)),
     ("blocking", |row| matches!(row, Row::Is(_, Kind::Blocking) | Row::Stream(_))),
