@@ -51,6 +51,7 @@ async fn a_mirror_answers_reads_and_the_primary_the_rest() {
         let exists: i64 = redis::cmd("EXISTS").arg("k").query(&mut server.connection()).expect("asks");
         assert_eq!(exists, there);
     }
+    assert!(stage.path.asks.try_recv().is_err(), "nobody asked for own writes");
     let (in_transaction,): (String,) =
         redis::pipe().atomic().get("who").query_async(&mut stage.client).await.expect("executes");
     assert_eq!(in_transaction, "primary");
@@ -98,4 +99,26 @@ async fn who_has_written_reads_from_a_mirror_only_what_it_has() {
     let mut other = other.get_multiplexed_async_connection().await.expect("connects");
     let who: String = other.get("who").await.expect("answers");
     assert_eq!(who, "mirror", "another one has written nothing");
+}
+
+#[tokio::test]
+async fn own_writes_are_looked_for_also_when_mirrors_answer_only_in_need() {
+    let policy = Policy { own_writes: true, read_from: ReadFrom::Primary, ..SPREAD };
+    let mut stage = Stage::new(policy).await;
+    let () = stage.client.set("k", 1).await.expect("writes");
+    // The primary is not to be had, for this session nor for its question; then there is another epoch.
+    stage.path.hold(foretoken_types::HoldScope::All, true).await;
+    stage.path.mirrors(&["e1"]);
+    let mut reader = stage.client.clone();
+    let who = tokio::spawn(async move { reader.get::<_, String>("who").await });
+    let ask = stage.path.asks.recv().await.expect("somebody asks");
+    assert!(!who.is_finished(), "no mirror is known to have it");
+    drop(ask);
+    stage.path.move_to("e0", 2);
+    let ask = stage.path.asks.recv().await.expect("it is asked again");
+    assert_eq!(ask.epoch, foretoken_types::Epoch(2));
+    assert_eq!(who.await.expect("ends").expect("answers"), "primary");
+    ask.answer.send("e1".into()).expect("he waits for it");
+    stage.path.hold(foretoken_types::HoldScope::All, false).await;
+    assert_eq!(stage.who().await, "mirror");
 }

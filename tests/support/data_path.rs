@@ -9,7 +9,7 @@ use foretoken_outbound::{
     Ask, DataPlane, EndpointParams, Policies, Policy, StoreFactory, StoreParams, Tunables,
 };
 use foretoken_protocol::BlockMap;
-use foretoken_protocol_redis::{Login, Redis};
+use foretoken_protocol_redis::{Credentials, Redis};
 use foretoken_transport::{Connector, Listener};
 use foretoken_types::{
     Address, Clock, EndpointId, Epoch, Hold, HoldScope, Lease, LeaseTimes, MirrorRoute, Operation, Posture,
@@ -48,7 +48,7 @@ impl DataPath {
 
     /// The same, for clients that are this user until they say who they are.
     pub async fn start_as(ports: &[u16], user: &str, password: &str) -> Self {
-        let login = Login { user: user.to_owned(), password: password.to_owned().into() };
+        let login = Credentials { user: Some(user.to_owned()), password: password.to_owned().into() };
         Self::start_all(ports, 10_000, Redis { login: Some(login), ..Redis::default() }).await
     }
 

@@ -72,11 +72,9 @@ fn connector(
 ) -> Result<Connector, Error> {
     let mut connector = connector_to(endpoint, limit)?;
     if let (Some(passes), true) = (passes, endpoint.gate) {
-        let certificate = match identity(endpoint).filter(|_| endpoint.url.tls) {
-            Some(identity) => Some(Fingerprint::of(&identity.certificate()?)),
-            None => None,
-        };
-        let pass = passes.to(endpoint.name.clone(), certificate, purpose);
+        let tls = connector.tls.clone();
+        let certificate = move || Some(Fingerprint::of(&tls.as_ref()?.certificate()?));
+        let pass = passes.to(endpoint.name.clone(), Box::new(certificate), purpose);
         connector.greeting = Some(protocols::attach(pass));
     }
     Ok(connector)
@@ -399,6 +397,7 @@ pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
     admin_tls(config)?;
     for store in &config.store {
         listener_tls(store)?;
+        protocols::login(store)?;
         endpoints(store, None)?;
         judges(store)?;
     }

@@ -95,6 +95,7 @@ pub async fn check(config: &foretoken_config::Config) -> Result<Vec<StoreCheck>,
     let mut checks = Vec::new();
     for store in &config.store {
         crate::build::judges(store)?;
+        crate::protocols::login(store)?;
         let subjects = crate::build::endpoints(store, None)?
             .into_iter()
             .map(|spec| Subject {

@@ -84,11 +84,11 @@ impl Passes {
         self.posture.set(posture).ok();
     }
 
-    /// Passes for connections to one endpoint. `certificate` is the one that we show there, if it is reached over TLS.
+    /// Passes for connections to one endpoint. `certificate` tells the one that we show there now, if it is reached over TLS.
     pub(crate) fn to(
         self: &Arc<Self>,
         endpoint: EndpointId,
-        certificate: Option<Fingerprint>,
+        certificate: Shown,
         purpose: Purpose,
     ) -> EndpointPass {
         EndpointPass { passes: Arc::clone(self), endpoint, certificate, purpose }
@@ -151,13 +151,25 @@ pub(crate) enum Purpose {
     Control,
 }
 
+/// Tells the certificate that we show: it may be renewed at any time.
+pub(crate) type Shown = Box<dyn Fn() -> Option<Fingerprint> + Send + Sync>;
+
 /// Makes passes to one endpoint.
-#[derive(Debug)]
 pub(crate) struct EndpointPass {
     passes: Arc<Passes>,
     endpoint: EndpointId,
-    certificate: Option<Fingerprint>,
+    certificate: Shown,
     purpose: Purpose,
+}
+
+impl fmt::Debug for EndpointPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, purpose, .. } = self;
+        f.debug_struct("EndpointPass")
+            .field("endpoint", endpoint)
+            .field("purpose", purpose)
+            .finish_non_exhaustive()
+    }
 }
 
 impl EndpointPass {
@@ -177,8 +189,8 @@ impl EndpointPass {
                 .then_some((Tier::Valid, Access::READ | Access::WRITE, epoch))
                 .ok_or_else(|| why("there is no lease on the primary now"));
         }
-        posture
-            .admits_stale(now)
+        // While the primary serves, mirrors answer for whom the configuration says so, under the same lease.
+        (posture.admits_stale(now) || posture.acknowledges(epoch, now))
             .then_some((Tier::Temporary, Access::READ, epoch))
             .ok_or_else(|| why("a mirror may not serve reads now"))
     }
@@ -187,12 +199,10 @@ impl EndpointPass {
 impl Pass for EndpointPass {
     fn token(&self, plain: Option<(SocketAddr, SocketAddr)>) -> Result<Vec<u8>, NoPass> {
         let (tier, access, epoch) = self.rights()?;
-        let holder = match (plain, self.certificate) {
-            (Some((ours, gate)), _) => connection(ours, gate),
-            (None, Some(certificate)) => certificate,
-            (None, None) => {
-                return Err(NoPass("there is no certificate that it could be bound to".to_owned()));
-            }
+        let holder = match plain {
+            Some((ours, gate)) => connection(ours, gate),
+            None => (self.certificate)()
+                .ok_or_else(|| NoPass("there is no certificate that it could be bound to".to_owned()))?,
         };
         let mut id = [0; 16];
         rand::rngs::OsRng.try_fill_bytes(&mut id).map_err(|error| NoPass(error.to_string()))?;

@@ -8,7 +8,7 @@ use foretoken_config::{Protocol, Secret, Store};
 use foretoken_outbound::{StoreFactory, StoreParams};
 use foretoken_protocol::{BlockMap, Dial};
 use foretoken_protocol_redis::gate::Attach;
-use foretoken_protocol_redis::{ControlParams, Credentials, Login, Redis, RedisControl};
+use foretoken_protocol_redis::{ControlParams, Credentials, Redis, RedisControl};
 use foretoken_transport::{Connector, Greeting};
 use foretoken_types::EndpointId;
 use zeroize::Zeroizing;
@@ -32,15 +32,16 @@ pub(crate) fn data_path(
     match store.protocol {
         Protocol::Redis => {
             let prefixes = store.block.iter().map(|block| block.prefix.as_str().as_bytes());
-            let login = store.login.as_ref().map(|login| {
-                let password = password(&login.password_file)?;
-                Ok::<_, Error>(Login { user: login.user.clone(), password })
-            });
-            let redis =
-                Redis { blocks: BlockMap::new(prefixes), login: login.transpose()?, ..Redis::default() };
+            let redis = Redis { blocks: BlockMap::new(prefixes), login: login(store)?, ..Redis::default() };
             Ok(StoreFactory::new(make(redis)))
         }
     }
+}
+
+/// The user that clients are who have not said who they are.
+pub(crate) fn login(store: &Store) -> Result<Option<Credentials>, Error> {
+    let Some(login) = &store.login else { return Ok(None) };
+    Ok(Some(Credentials { user: Some(login.user.clone()), password: password(&login.password_file)? }))
 }
 
 /// The password in a file of the configuration's.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use foretoken_protocol::Protocol;
-use foretoken_types::{Epoch, Fault, FaultKind};
+use foretoken_types::{Fault, FaultKind};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -59,11 +59,11 @@ where
             return AuthorizeFuture::Refused;
         };
         request.target = target;
-        let (epoch, guard) = match target {
-            Target::Primary(_, epoch) => (Some(epoch), Some(self.view.in_flight.enter(&request.batch))),
-            Target::Mirror(_) | Target::Open => (None, None),
+        let guard = match target {
+            Target::Primary(..) => Some(self.view.in_flight.enter(&request.batch)),
+            Target::Mirror(_) | Target::Open => None,
         };
-        AuthorizeFuture::Sent { view: Rc::clone(&self.view), epoch, guard, inner: self.inner.call(request) }
+        AuthorizeFuture::Sent { view: Rc::clone(&self.view), target, guard, inner: self.inner.call(request) }
     }
 }
 
@@ -71,7 +71,7 @@ pin_project! {
     #[project = Projected]
     pub(crate) enum AuthorizeFuture<F> {
         Refused,
-        Sent { view: Rc<View>, epoch: Option<Epoch>, guard: Option<InFlightGuard>, #[pin] inner: F },
+        Sent { view: Rc<View>, target: Target, guard: Option<InFlightGuard>, #[pin] inner: F },
     }
 }
 
@@ -82,19 +82,29 @@ where
     type Output = Result<Response, Fault>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Projected::Sent { view, epoch, guard, inner } = self.project() else {
+        let Projected::Sent { view, target, guard, inner } = self.project() else {
             return Poll::Ready(Err(Fault::safe(FaultKind::EpochMoved)));
         };
         let result = ready!(inner.poll(cx));
         guard.take();
-        let mut response = result.map_err(|fault| fault.under(*epoch))?;
+        let epoch = match *target {
+            Target::Primary(_, epoch) => Some(epoch),
+            Target::Mirror(mirror) => {
+                if result.is_err() {
+                    view.shun(mirror);
+                }
+                None
+            }
+            Target::Open => None,
+        };
+        let mut response = result.map_err(|fault| fault.under(epoch))?;
         // What a layer below answered by itself needs no right.
-        response.epoch = response.epoch.and(*epoch);
+        response.epoch = response.epoch.and(epoch);
         if view.acknowledges(response.epoch) {
             return Poll::Ready(Ok(response));
         }
-        let moved = *epoch != Some(view.epoch());
+        let moved = epoch != Some(view.epoch());
         let kind = if moved { FaultKind::EpochMoved } else { FaultKind::LeaseEnded };
-        Poll::Ready(Err(Fault::unknown(kind).under(*epoch)))
+        Poll::Ready(Err(Fault::unknown(kind).under(epoch)))
     }
 }

@@ -103,8 +103,8 @@ where
             Projected::Sent { asker, wrote, inner } => {
                 let response = ready!(inner.poll(cx))?;
                 let Some((epoch, own)) = wrote.take() else { return Poll::Ready(Ok(response)) };
-                if asker.view.spreads_reads() {
-                    own.follow(asker, epoch);
+                if asker.view.follows_own_writes() {
+                    own.follow(asker);
                 }
                 if !asker.is_needed(epoch) {
                     return Poll::Ready(Ok(response));
@@ -172,10 +172,16 @@ impl Asker {
     }
 
     /// Waits until a mirror has everything that was executed so far, and tells which (an endpoint's number). `None`: that could
-    /// not be found out.
-    pub(crate) async fn mirror_with_all(&self, epoch: Epoch) -> Option<usize> {
+    /// not be found out in this epoch, or not within `hold_max`.
+    pub(crate) async fn mirror_with_all(&self) -> Option<usize> {
+        let epoch = self.view.epoch();
         let mirror = self.wait(epoch, || self.view.epoch() == epoch).await.ok()??;
         self.view.index(&mirror)
+    }
+
+    /// Waits until something has changed. `false`: nothing will any more.
+    pub(crate) async fn another_posture(&self) -> bool {
+        self.view.watch().changed().await.is_ok()
     }
 
     /// Asks for as long as it is `wanted`, within `hold_max`.

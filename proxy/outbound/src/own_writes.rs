@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use foretoken_types::Epoch;
-
 use crate::durable::Asker;
 
 /// The writes of one session.
@@ -34,18 +32,22 @@ impl OwnWrites {
         self.at.set(Some((count, endpoint)));
     }
 
-    /// One that was sent under `epoch` has been executed: finds out when a mirror has it, one question at a time.
-    pub(crate) fn follow(self: &Rc<Self>, asker: &Rc<Asker>, epoch: Epoch) {
+    /// One has been executed: finds out when a mirror has it, one question at a time, until one has or the session ends. In
+    /// another epoch that is a mirror of the other primary, and the session sees what that one has.
+    pub(crate) fn follow(self: &Rc<Self>, asker: &Rc<Asker>) {
         if self.asking.replace(true) {
             return;
         }
         let (own, asker) = (Rc::clone(self), Rc::clone(asker));
         tokio::task::spawn_local(async move {
-            loop {
+            while Rc::strong_count(&own) > 1 {
                 let count = own.count.get();
-                let Some(endpoint) = asker.mirror_with_all(epoch).await else { break };
-                own.arrived(count, endpoint);
-                if own.count.get() == count {
+                match asker.mirror_with_all().await {
+                    Some(endpoint) => own.arrived(count, endpoint),
+                    None if asker.another_posture().await => {}
+                    None => break,
+                }
+                if own.at.get().is_some_and(|(at, _)| at == own.count.get()) {
                     break;
                 }
             }

@@ -64,6 +64,13 @@ impl Policies {
         std::iter::once(&self.rest).chain(&self.named).any(|policy| policy.read_from != ReadFrom::Primary)
     }
 
+    /// Whether any block's mirrors must have what a session has written.
+    pub(crate) fn follow_own_writes(&self) -> bool {
+        std::iter::once(&self.rest)
+            .chain(&self.named)
+            .any(|policy| policy.own_writes && policy.stale_reads.is_some())
+    }
+
     /// What all of `blocks` allow.
     pub(crate) fn of(&self, blocks: Blocks) -> Policy {
         let rest = blocks.has_rest().then_some(self.rest);

@@ -13,6 +13,10 @@ use crate::policy::{Policy, ReadFrom};
 use crate::request::{Reader, Target};
 use crate::store::{Rules, Tunables};
 
+/// How long a mirror is left alone that did not answer, when the primary can do so: nobody waits for the control plane to
+/// notice.
+const SHUNNED: Duration = Duration::from_secs(1);
+
 /// One store's posture and tunables, read with one atomic load each as long as they have not changed.
 pub(crate) struct View {
     clock: Arc<dyn Clock>,
@@ -22,7 +26,10 @@ pub(crate) struct View {
     posture: Watched<Posture>,
     primary: Cell<Option<usize>>,
     tunables: Watched<Tunables>,
-    spreads_reads: Cell<bool>,
+    /// What the tunables ask for, so that nobody who asks for nothing pays for it.
+    wanted: Cell<Wanted>,
+    /// Until when each endpoint is not asked as a mirror that the primary could stand in for: it failed just now.
+    shunned: Vec<Cell<Option<BootInstant>>>,
     pub(crate) rules: Rules,
     /// What is under way.
     pub(crate) in_flight: Rc<InFlight>,
@@ -59,7 +66,8 @@ impl View {
         tunables: watch::Receiver<Arc<Tunables>>,
         rules: Rules,
     ) -> Self {
-        let spreads_reads = Cell::new(tunables.borrow().policies.spread_reads());
+        let wanted = Cell::new(Wanted::by(&tunables.borrow()));
+        let shunned = endpoints.iter().map(|_| Cell::default()).collect();
         let view = Self {
             clock,
             endpoints,
@@ -67,7 +75,8 @@ impl View {
             posture: Watched::new(posture),
             primary: Cell::new(None),
             tunables: Watched::new(tunables),
-            spreads_reads,
+            wanted,
+            shunned,
             rules,
             in_flight: Rc::default(),
         };
@@ -104,14 +113,27 @@ impl View {
 
     fn refresh_tunables(&self) {
         if self.tunables.refresh() {
-            self.spreads_reads.set(self.tunables.cached.borrow().policies.spread_reads());
+            self.wanted.set(Wanted::by(&self.tunables.cached.borrow()));
         }
     }
 
     /// Whether mirrors answer reads of some block while the primary can serve.
     pub(crate) fn spreads_reads(&self) -> bool {
         self.refresh_tunables();
-        self.spreads_reads.get()
+        self.wanted.get().spread_reads
+    }
+
+    /// Whether some block's mirrors must have what a session has written.
+    pub(crate) fn follows_own_writes(&self) -> bool {
+        self.refresh_tunables();
+        self.wanted.get().own_writes
+    }
+
+    /// A mirror did not answer.
+    pub(crate) fn shun(&self, mirror: usize) {
+        if let Some(until) = self.shunned.get(mirror) {
+            until.set(Some(self.now() + SHUNNED));
+        }
     }
 
     /// A receiver that has seen the present posture: its `changed` is the next one.
@@ -134,7 +156,7 @@ impl View {
         let may_be_stale = batch.access == Access::Read && !reader.pinned;
         if let Some((primary, epoch)) = self.primary_for(batch.access, now) {
             let mirror = (may_be_stale && batch.carriage == Carriage::Shared && self.spreads_reads())
-                .then(|| self.preferred(self.policy(batch), reader, primary))
+                .then(|| self.preferred(self.policy(batch), reader, primary, now))
                 .flatten();
             return Some(mirror.map_or(Target::Primary(primary, epoch), Target::Mirror));
         }
@@ -155,7 +177,9 @@ impl View {
     }
 
     /// The mirror that answers a read although the primary could.
-    fn preferred(&self, policy: Policy, reader: &Reader, primary: usize) -> Option<usize> {
+    fn preferred(&self, policy: Policy, reader: &Reader, primary: usize, now: BootInstant) -> Option<usize> {
+        let is_shunned =
+            |mirror: usize| self.shunned.get(mirror).and_then(Cell::get).is_some_and(|until| now < until);
         let is_near = |endpoint: usize| self.near.get(endpoint).is_some_and(|near| *near);
         let wanted = match policy.read_from {
             _ if reader.again => return None,
@@ -163,7 +187,9 @@ impl View {
             ReadFrom::Nearest if is_near(primary) => return None,
             read_from => move |mirror| read_from == ReadFrom::Mirror || is_near(mirror),
         };
-        self.mirrors(policy.stale_reads?, |mirror| wanted(mirror) && has_own(policy, reader, mirror))
+        self.mirrors(policy.stale_reads?, |mirror| {
+            wanted(mirror) && !is_shunned(mirror) && has_own(policy, reader, mirror)
+        })
     }
 
     /// The best mirror that is at most `limit` behind and is `wanted`.
@@ -202,6 +228,20 @@ impl View {
                 let now = self.now();
                 self.posture().acknowledges(epoch, now)
             })
+    }
+}
+
+/// What the tunables ask for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    spread_reads: bool,
+    own_writes: bool,
+}
+
+impl Wanted {
+    fn by(tunables: &Tunables) -> Self {
+        let policies = &tunables.policies;
+        Self { spread_reads: policies.spread_reads(), own_writes: policies.follow_own_writes() }
     }
 }
 

@@ -71,6 +71,8 @@ struct Files {
 /// What the files said when they were read last.
 struct Current {
     connector: TlsConnector,
+    /// Our certificate, in DER.
+    own: Option<Vec<u8>>,
     stamps: Vec<Stamp>,
 }
 
@@ -104,7 +106,8 @@ impl ClientTls {
             identity: identity.map(|identity| (identity.cert_file.to_owned(), identity.key_file.to_owned())),
         };
         let stamps = files.stamps();
-        let current = Current { connector: files.read()?, stamps };
+        let (connector, own) = files.read()?;
+        let current = Current { connector, own, stamps };
         Ok(Self { files: Arc::new(files), current: Arc::new(Mutex::new(current)), server_name })
     }
 
@@ -124,8 +127,8 @@ impl ClientTls {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.stamps != stamps {
             match self.files.read() {
-                Ok(connector) => {
-                    current.connector = connector;
+                Ok((connector, own)) => {
+                    (current.connector, current.own) = (connector, own);
                     tracing::info!(ca = ?self.files.ca, "certificates for a server were read again");
                 }
                 Err(error) => {
@@ -135,6 +138,12 @@ impl ClientTls {
             current.stamps = stamps;
         }
         current.connector.clone()
+    }
+
+    /// The certificate that is shown to servers that ask for one, in DER: what was read last.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).own.clone()
     }
 }
 
@@ -148,7 +157,8 @@ impl Files {
         self.ca.iter().chain(identity).map(stamp).collect()
     }
 
-    fn read(&self) -> Result<TlsConnector, Error> {
+    /// How to connect by them, and our certificate.
+    fn read(&self) -> Result<(TlsConnector, Option<Vec<u8>>), Error> {
         let ca_file = self.ca.as_deref();
         let identity = self.identity.as_ref();
         let identity = identity.map(|(cert_file, key_file)| Identity { cert_file, key_file });
@@ -165,14 +175,16 @@ impl Files {
             .with_safe_default_protocol_versions()
             .expect("ring has TLS 1.2 and 1.3")
             .with_webpki_verifier(verifier);
+        let mut own = None;
         let config = match identity {
             None => config.with_no_client_auth(),
             Some(identity) => {
                 let (chain, key) = identity.read()?;
+                own = chain.first().map(|certificate| certificate.as_ref().to_vec());
                 config.with_client_auth_cert(chain, key).map_err(|e| identity.unusable(e))?
             }
         };
-        Ok(Arc::new(config).into())
+        Ok((Arc::new(config).into(), own))
     }
 }
 

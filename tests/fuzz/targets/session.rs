@@ -1,7 +1,3 @@
 #![no_main]
 
-#[path = "../properties.rs"]
-#[allow(dead_code, reason = "each target has one of them")]
-mod properties;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::session(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| foretoken_fuzz::session(bytes));

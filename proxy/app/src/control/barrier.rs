@@ -48,15 +48,15 @@ impl Barrier {
                 mirror = round(&mut self.endpoints, &posture) => mirror,
                 () = tokio::time::sleep(ROUND_MOST) => None,
             };
-            for (ask, mirror) in waiting.drain(..).zip(std::iter::repeat(&mirror)) {
-                if let Some(mirror) = mirror {
-                    // He may have stopped waiting.
-                    ask.answer.send(mirror.clone()).ok();
-                }
-            }
-            if mirror.is_none() {
+            let Some(mirror) = mirror else {
+                waiting.clear();
                 // A primary that refuses is not asked in a tight loop.
                 tokio::time::sleep(AGAIN).await;
+                continue;
+            };
+            for ask in waiting.drain(..) {
+                // He may have stopped waiting.
+                ask.answer.send(mirror.clone()).ok();
             }
         }
     }

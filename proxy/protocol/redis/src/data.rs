@@ -1,6 +1,5 @@
 //! The protocol as the data path sees it.
 
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,8 +7,8 @@ use bytes::Bytes;
 use foretoken_protocol::{BlockMap, Meter, Protocol};
 use foretoken_transport::{Connector, Stream};
 use foretoken_types::Fault;
-use zeroize::Zeroizing;
 
+use crate::control::Credentials;
 use crate::relay::RedisRelay;
 use crate::scripts::Scripts;
 use crate::session::{RedisSession, SessionKey};
@@ -21,25 +20,9 @@ pub struct Redis {
     /// Which block a key lies in; `None`: the store has no named blocks.
     pub blocks: Option<Arc<BlockMap>>,
     /// Whom the servers take a client for that has not said who it is; `None`: for their default user.
-    pub login: Option<Login>,
+    pub login: Option<Credentials>,
     /// What clients have loaded.
     pub scripts: Arc<Scripts>,
-}
-
-/// A user of the servers.
-#[derive(Clone)]
-pub struct Login {
-    /// Its name.
-    pub user: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
-}
-
-impl fmt::Debug for Login {
-    /// Never shows the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
-    }
 }
 
 impl Protocol for Redis {
@@ -48,8 +31,7 @@ impl Protocol for Redis {
     type Relay = RedisRelay;
 
     fn session(&self) -> RedisSession {
-        let login = self.login.as_ref();
-        let fresh = login.map(|login| SessionKey::of_user(&login.user, &login.password)).unwrap_or_default();
+        let fresh = self.login.as_ref().map(SessionKey::of_user).unwrap_or_default();
         RedisSession::new(fresh, self.blocks.clone(), Arc::clone(&self.scripts))
     }
 

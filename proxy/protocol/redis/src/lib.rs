@@ -9,7 +9,7 @@ mod session;
 mod upstream;
 
 pub use control::{ControlParams, Credentials, RedisControl};
-pub use data::{Login, Redis};
+pub use data::Redis;
 pub use relay::RedisRelay;
 pub use scripts::Scripts;
 pub use session::{RedisSession, SessionKey};

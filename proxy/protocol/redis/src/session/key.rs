@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 
 use crate::classify::Kind;
+use crate::control::Credentials;
 use crate::wire::append_request;
 
 /// Protocol version, credentials, database and names of a session. All of it was accepted by the server.
@@ -66,8 +67,9 @@ impl fmt::Debug for SessionKey {
 impl SessionKey {
     /// That of a session which is served as this user until it says who it is.
     #[must_use]
-    pub fn of_user(user: &str, password: &str) -> Self {
-        let credentials = Some((Some(Secret::new(user.as_bytes())), Secret::new(password.as_bytes())));
+    pub fn of_user(credentials: &Credentials) -> Self {
+        let user = credentials.user.as_ref().map(|user| Secret::new(user.as_bytes()));
+        let credentials = Some((user, Secret::new(credentials.password.as_bytes())));
         Self(Rc::new(State { credentials, ..State::default() }))
     }
 

@@ -24,10 +24,11 @@ pub(crate) async fn connect(
 ) -> Result<RedisUpstream, Fault> {
     let mut stream = connect_bare(connector, key).await?;
     if let Some((frames, requests)) = scripts.to_load(&connector.address, shared) {
-        // Who may not load scripts did not load these: what is refused here is another user's.
         let loaded = exchange(&mut stream, &frames, requests);
         match tokio::time::timeout(connector.limit, loaded).await {
-            Ok(Ok(_)) => scripts.loaded(&connector.address),
+            Ok(Ok(0)) => scripts.loaded(&connector.address),
+            // A user who may not load scripts did not load these, and goes on without them.
+            Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(Fault::safe(FaultKind::Connect)),
         }
     }
