@@ -52,6 +52,8 @@ async fn a_mirror_answers_reads_and_the_primary_the_rest() {
         assert_eq!(exists, there);
     }
     assert!(stage.path.asks.try_recv().is_err(), "nobody asked for own writes");
+    let keys: i64 = redis::cmd("DBSIZE").query_async(&mut stage.client).await.expect("answers");
+    assert_eq!(keys, 2, "how many keys there are is the primary's affair");
     let (in_transaction,): (String,) =
         redis::pipe().atomic().get("who").query_async(&mut stage.client).await.expect("executes");
     assert_eq!(in_transaction, "primary");

@@ -166,7 +166,7 @@ pub fn relay(bytes: &[u8]) {
         let frames = bytes::Bytes::copy_from_slice(&left[..frame.len]);
         left = &left[frame.len..];
         let (access, carriage, blocks) = (Access::Read, Carriage::Relay, Blocks::NONE);
-        relay.sent(&Batch { frames, requests: 1, access, carriage, blocks, quiet: false });
+        relay.sent(&Batch { frames, requests: 1, access, carriage, blocks, any_server: false, quiet: false });
     }
     let mut input = BytesMut::new();
     for piece in said.chunks(7) {

@@ -155,9 +155,12 @@ impl View {
     pub(crate) fn admit(&self, batch: &Batch, reader: &Reader, now: BootInstant) -> Option<Target> {
         let may_be_stale = batch.access == Access::Read && !reader.pinned;
         if let Some((primary, epoch)) = self.primary_for(batch.access, now) {
-            let mirror = (may_be_stale && batch.carriage == Carriage::Shared && self.spreads_reads())
-                .then(|| self.preferred(self.policy(batch), reader, primary, now))
-                .flatten();
+            let mirror = (may_be_stale
+                && batch.carriage == Carriage::Shared
+                && batch.any_server
+                && self.spreads_reads())
+            .then(|| self.preferred(self.policy(batch), reader, primary, now))
+            .flatten();
             return Some(mirror.map_or(Target::Primary(primary, epoch), Target::Mirror));
         }
         if !may_be_stale || !self.posture().admits_stale(now) {

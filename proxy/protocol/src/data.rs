@@ -39,6 +39,8 @@ pub struct Batch {
     pub carriage: Carriage,
     /// The data blocks that they touch; [`Blocks::NONE`] in a store without named ones.
     pub blocks: Blocks,
+    /// Whether any server with the same data answers the same; of a read that is not, only the primary will do while it can serve.
+    pub any_server: bool,
     /// Sent for the session's own sake: its replies are not for the client.
     pub quiet: bool,
 }

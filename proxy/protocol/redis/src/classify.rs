@@ -14,7 +14,7 @@ mod tests;
 mod timeout;
 
 pub use keys::{Reach, keys};
-use table::Row;
+use table::{Entry, Row};
 pub use timeout::with_less_time;
 
 /// What a command does to its connection.
@@ -118,10 +118,12 @@ pub struct Class {
     pub kind: Kind,
     /// Whether the command is in the table.
     pub known: bool,
+    /// Whether any server with the same data answers the same.
+    pub any_server: bool,
 }
 
 impl Class {
-    const UNKNOWN: Self = Self { access: Access::Write, kind: Kind::Sticky, known: false };
+    const UNKNOWN: Self = Self { access: Access::Write, kind: Kind::Sticky, known: false, any_server: false };
 }
 
 /// Classifies a whole request of either form, or the beginning of one.
@@ -151,15 +153,15 @@ pub fn classify_args<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Class {
         }
         entry => entry,
     };
-    match entry.map(|entry| entry.row) {
-        Some(Row::Is(access, kind)) => Class { access, kind, known: true },
-        Some(Row::Stream(access)) => {
-            let kind = if has_block(args) { Kind::Blocking } else { Kind::Plain };
-            Class { access, kind, known: true }
-        }
+    let Some(Entry { row, any_server, .. }) = entry else { return Class::UNKNOWN };
+    let (access, kind) = match row {
+        Row::Is(access, kind) => (access, kind),
+        Row::Stream(access) if has_block(args) => (access, Kind::Blocking),
+        Row::Stream(access) => (access, Kind::Plain),
         // No container holds another one.
-        Some(Row::Container) | None => Class::UNKNOWN,
-    }
+        Row::Container => return Class::UNKNOWN,
+    };
+    Class { access, kind, known: true, any_server }
 }
 
 /// Whether the arguments of `XREAD` or `XREADGROUP` have the option `BLOCK` (`xreadCommand` in `t_stream.c`).

@@ -243,7 +243,8 @@ impl RedisSession {
         self.relaying |= carriage == Carriage::Relay;
         // State-changing commands of this length don't occur; should one, its state is not understood.
         self.sent = Sent::One(if class.kind == Kind::Plain { Kind::Plain } else { Kind::Sticky });
-        Step::Long(Batch { frames, requests: 1, access: class.access, carriage, blocks, quiet: false })
+        let (access, any_server) = (class.access, class.any_server);
+        Step::Long(Batch { frames, requests: 1, access, carriage, blocks, any_server, quiet: false })
     }
 
     /// A request that travels alone.
@@ -260,7 +261,8 @@ impl RedisSession {
             (Some(transaction), Kind::Exec) => transaction.blocks(),
             _ => self.touched(&frames),
         };
-        Step::Batch(Batch { frames, requests: 1, access: self.access(class), carriage, blocks, quiet: false })
+        let (access, any_server) = (self.access(class), class.any_server);
+        Step::Batch(Batch { frames, requests: 1, access, carriage, blocks, any_server, quiet: false })
     }
 
     /// `WAIT` is about what its own connection has sent. The session's writes went over others, so the connection executes
@@ -276,6 +278,7 @@ impl RedisSession {
             access: Access::Read,
             carriage: Carriage::Dedicated,
             blocks: Blocks::NONE,
+            any_server: false,
             quiet: true,
         })
     }
@@ -316,6 +319,7 @@ impl Session for RedisSession {
             access: Access::Read,
             carriage: Carriage::Shared,
             blocks: Blocks::NONE,
+            any_server: true,
             quiet: false,
         };
         let mut at = 0;
@@ -366,6 +370,7 @@ impl Session for RedisSession {
                     if self.access(class) == Access::Write {
                         run.access = Access::Write;
                     }
+                    run.any_server &= class.any_server;
                     run.blocks |= self.touched(bytes);
                     at += frame.len;
                     continue;

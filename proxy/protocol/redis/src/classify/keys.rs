@@ -86,6 +86,12 @@ pub(super) const GROUPS: &[(Places, &str)] = &[
         ACL|HELP ACL|LIST ACL|LOAD ACL|LOG ACL|SAVE ACL|SETUSER ACL|USERS ACL|WHOAMI PFSELFTEST XGROUP|HELP XINFO|HELP"),
 ];
 
+/// Commands about keys to which another server with the same data would answer otherwise: cursors, how and since when a key lies in
+/// memory, scripts by their hash.
+pub(super) const OF_ONE_SERVER: &str =
+    "EVALSHA_RO HSCAN SSCAN ZSCAN TOUCH MEMORY|USAGE OBJECT|ENCODING OBJECT|FREQ
+    OBJECT|IDLETIME OBJECT|REFCOUNT";
+
 /// Whether the keys of a request are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

@@ -129,6 +129,8 @@ pub(super) struct Entry {
     pub(super) row: Row,
     /// Where its keys are.
     pub(super) places: Places,
+    /// Whether any server with the same data answers the same.
+    pub(super) any_server: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -142,7 +144,8 @@ static TABLE: [Slot; SLOTS] = build();
 
 const fn build() -> [Slot; SLOTS] {
     // What is not listed with its keys may touch any.
-    let nothing = Slot { name: b"", entry: Entry { row: Container, places: Places::Anywhere } };
+    let nothing =
+        Slot { name: b"", entry: Entry { row: Container, places: Places::Anywhere, any_server: false } };
     let mut table = [nothing; SLOTS];
     let mut group = 0;
     while group < GROUPS.len() {
@@ -150,7 +153,7 @@ const fn build() -> [Slot; SLOTS] {
         while let Some((name, rest)) = next_name(text) {
             let slot = place(&table, name);
             assert!(table[slot].name.is_empty(), "a command is listed twice");
-            table[slot] = Slot { name, entry: Entry { row, places: Places::Anywhere } };
+            table[slot] = Slot { name, entry: Entry { row, ..nothing.entry } };
             text = rest;
         }
         group += 1;
@@ -163,9 +166,18 @@ const fn build() -> [Slot; SLOTS] {
             assert!(!table[slot].name.is_empty(), "keys of a command that is not in the table");
             assert!(matches!(table[slot].entry.places, Places::Anywhere), "keys are listed twice");
             table[slot].entry.places = places;
+            // What is about no keys is about the server.
+            table[slot].entry.any_server = !matches!(places, Places::Nowhere);
             text = rest;
         }
         group += 1;
+    }
+    let mut text = keys::OF_ONE_SERVER.as_bytes();
+    while let Some((name, rest)) = next_name(text) {
+        let slot = place(&table, name);
+        assert!(table[slot].entry.any_server, "of one server anyway");
+        table[slot].entry.any_server = false;
+        text = rest;
     }
     table
 }

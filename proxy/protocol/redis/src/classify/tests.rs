@@ -46,8 +46,8 @@ fn requests_are_classified_whatever_their_case_and_form() {
         ("XREADGROUP GROUP g c BLOCK 5 STREAMS s >", Write, Kind::Blocking),
         ("XREADGROUP NEW BLOCK 5 STREAMS s >", Write, Kind::Blocking),
     ] {
-        let class = Class { access, kind, known: true };
-        assert_eq!(classify(&request(words)), class, "{words}");
+        let class = classify(&request(words));
+        assert_eq!((class.access, class.kind, class.known), (access, kind, true), "{words}");
         assert_eq!(classify(format!("{words}\r\n").as_bytes()), class, "{words}, inline");
     }
     assert_eq!(classify(b"\"\\x47ET\" k\r\n").access, Read, "an escaped name");
@@ -254,5 +254,31 @@ fn a_blocked_request_that_is_sent_again_waits_for_the_rest_of_its_time() {
     ] {
         let told = with_less_time(&request(words), second);
         assert_eq!(told.as_deref(), shorter.map(request).as_deref(), "{words}");
+    }
+}
+
+#[test]
+fn only_what_is_about_keys_alone_may_be_asked_of_any_server() {
+    for words in
+        ["GET a", "MGET a b", "hgetall a", "XREAD STREAMS s 0", "TTL a", "EVAL_RO x 1 a", "XINFO STREAM s"]
+    {
+        assert!(classify(&request(words)).any_server, "{words}");
+    }
+    for words in [
+        "PING",
+        "INFO",
+        "DBSIZE",
+        "KEYS *",
+        "SCAN 0",
+        "SSCAN s 0",
+        "EVALSHA_RO h 1 a",
+        "OBJECT FREQ a",
+        "TOUCH a",
+        "CONFIG GET x",
+        "NOSUCH a",
+        "SCRIPT EXISTS h",
+        "PUBSUB NUMSUB",
+    ] {
+        assert!(!classify(&request(words)).any_server, "{words}");
     }
 }

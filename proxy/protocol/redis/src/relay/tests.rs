@@ -15,6 +15,7 @@ fn batch(line: &str) -> Batch {
         access: Access::Read,
         carriage: Carriage::Relay,
         blocks: Blocks::NONE,
+        any_server: false,
         quiet: false,
     }
 }

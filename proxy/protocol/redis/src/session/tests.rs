@@ -104,6 +104,7 @@ fn watched_keys_that_were_left_behind_make_the_next_transaction_fail() {
         access: Access::Read,
         carriage: Carriage::Dedicated,
         blocks: Blocks::NONE,
+        any_server: false,
         quiet: false,
     };
     assert_eq!(session.moved(&get), None);
