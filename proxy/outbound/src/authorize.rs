@@ -53,7 +53,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<P>) -> Self::Future {
-        let now = self.view.now();
+        // Hold has just looked, and Route looks again where the right is used.
+        let now = self.view.just_now();
         let Some(target) = self.view.admit(&request.batch, &request.reader(), now) else {
             // The gate was passed a moment ago and the posture moved since: go round again.
             return AuthorizeFuture::Refused;

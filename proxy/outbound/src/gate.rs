@@ -67,7 +67,8 @@ impl<P: Protocol> Gate<Request<P>> for Admission {
     type Wait = LocalBoxFuture<'static, Result<(), Fault>>;
 
     fn wait(&self, request: &Request<P>) -> Option<Self::Wait> {
-        let now = self.view.now();
+        // One that goes again has waited since the last look.
+        let now = if request.waiting.is_some() { self.view.now() } else { self.view.just_now() };
         let reader = request.reader();
         if self.view.admit(&request.batch, &reader, now).is_some() {
             return None;

@@ -15,6 +15,7 @@
 
 mod accept;
 mod authorize;
+mod clock;
 mod durable;
 mod gate;
 mod metrics;
@@ -31,6 +32,8 @@ mod session;
 mod stack;
 mod store;
 mod tally;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod view;
 
 pub use accept::{DataPlane, Error, StoreFactory};

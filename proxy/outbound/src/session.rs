@@ -135,18 +135,24 @@ impl Downstream {
                     },
                 }
             });
-            let written = tokio::time::timeout(WRITE_STALL, progress).await.map_err(|_| Over)??;
+            let written = unless_stalled(progress).await??;
             bytes.advance(written);
             self.forwarded += written as u64;
         }
         // TLS gathers records; a plain socket has nothing to flush.
         if self.stream.is_tls() {
-            tokio::time::timeout(WRITE_STALL, self.stream.flush())
-                .await
-                .map_err(|_| Over)?
-                .map_err(|_| Over)?;
+            unless_stalled(self.stream.flush()).await?.map_err(|_| Over)?;
         }
         Ok(())
+    }
+}
+
+/// Gives `work` with the client's socket its time, which begins when it has to wait: nearly always it has not.
+async fn unless_stalled<T>(work: impl Future<Output = T>) -> Result<T, Over> {
+    let mut work = pin!(work);
+    match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::time::timeout(WRITE_STALL, work).await.map_err(|_| Over),
     }
 }
 

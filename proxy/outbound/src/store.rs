@@ -10,6 +10,7 @@ use foretoken_transport::Connector;
 use foretoken_types::{Clock, EndpointId, Posture, Report, StoreId};
 use tokio::sync::{mpsc, watch};
 
+use crate::clock::ThreadClock;
 use crate::durable::Ask;
 use crate::gate::Held;
 use crate::policy::Policies;
@@ -108,9 +109,10 @@ impl<P: Protocol + Clone> Store<P> {
     pub(crate) fn new(params: &StoreParams<P>, draining: watch::Receiver<bool>) -> Rc<Self> {
         let ids: Vec<EndpointId> = params.endpoints.iter().map(|endpoint| endpoint.id.clone()).collect();
         let near = params.endpoints.iter().map(|endpoint| endpoint.near).collect();
-        let tally = StoreTally::new(&params.store, &ids, &params.clock);
+        let clock = ThreadClock::new(Arc::clone(&params.clock));
+        let tally = StoreTally::new(&params.store, &ids, &clock);
         let view = Rc::new(View::new(
-            Arc::clone(&params.clock),
+            clock,
             ids,
             near,
             params.posture.clone(),

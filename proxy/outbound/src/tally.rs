@@ -4,22 +4,22 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_protocol::Meter;
 use foretoken_stack::{Ended, Observe};
 use foretoken_types::{
-    Access, BootInstant, Clock, EndpointId, ErrorClass, Fault, FaultKind, LatencyBuckets, Sample, StoreId,
+    Access, BootInstant, EndpointId, ErrorClass, Fault, FaultKind, LatencyBuckets, Sample, StoreId,
 };
 
+use crate::clock::ThreadClock;
 use crate::metrics::{EndpointHandles, StoreHandles};
 use crate::request::{Request, Response};
 
 /// Counts of one store.
 pub(crate) struct StoreTally {
     pub(crate) endpoints: Vec<Rc<EndpointTally>>,
-    clock: Arc<dyn Clock>,
+    clock: Rc<ThreadClock>,
     done: Cell<u64>,
     in_doubt: Cell<u64>,
     not_executed: Cell<u64>,
@@ -30,10 +30,10 @@ pub(crate) struct StoreTally {
 }
 
 impl StoreTally {
-    pub(crate) fn new(store: &StoreId, endpoints: &[EndpointId], clock: &Arc<dyn Clock>) -> Rc<Self> {
+    pub(crate) fn new(store: &StoreId, endpoints: &[EndpointId], clock: &Rc<ThreadClock>) -> Rc<Self> {
         Rc::new(Self {
             endpoints: endpoints.iter().map(|id| EndpointTally::new(store, id, clock)).collect(),
-            clock: Arc::clone(clock),
+            clock: Rc::clone(clock),
             done: Cell::default(),
             in_doubt: Cell::default(),
             not_executed: Cell::default(),
@@ -122,7 +122,8 @@ impl Ended<Result<Response, Fault>> for FeltStart {
         add(&self.tally.in_doubt, in_doubt);
         add(&self.tally.not_executed, not_executed);
         add(&self.tally.done, self.requests.saturating_sub(in_doubt.saturating_add(not_executed)));
-        let took = self.tally.clock.now().since(self.since);
+        // The layer below has just asked whether it may be acknowledged.
+        let took = self.tally.clock.just_now().since(self.since);
         self.tally.duration.borrow_mut().record(took, self.requests);
     }
 }
@@ -138,7 +139,7 @@ impl Drop for FeltStart {
 /// Counts of one endpoint: the endpoint sensor. It sits in the connection itself, the only place that sees the first byte
 /// of each reply and the replies that come too late.
 pub(crate) struct EndpointTally {
-    clock: Arc<dyn Clock>,
+    clock: Rc<ThreadClock>,
     sample: RefCell<Sample>,
     in_flight: Cell<u64>,
     /// When requests were sent that are not settled, oldest first; consecutive ones of one instant share an entry.
@@ -151,9 +152,9 @@ pub(crate) struct EndpointTally {
 const OUTSTANDING_MOST: usize = 4096;
 
 impl EndpointTally {
-    fn new(store: &StoreId, endpoint: &EndpointId, clock: &Arc<dyn Clock>) -> Rc<Self> {
+    fn new(store: &StoreId, endpoint: &EndpointId, clock: &Rc<ThreadClock>) -> Rc<Self> {
         Rc::new(Self {
-            clock: Arc::clone(clock),
+            clock: Rc::clone(clock),
             sample: RefCell::new(Sample::empty(store.clone(), endpoint.clone())),
             in_flight: Cell::default(),
             outstanding: RefCell::default(),
@@ -208,6 +209,10 @@ impl Meter for EndpointTally {
 
     fn now(&self) -> BootInstant {
         self.clock.now()
+    }
+
+    fn just_now(&self) -> BootInstant {
+        self.clock.just_now()
     }
 
     fn sent(&self, count: u32, at: BootInstant) {

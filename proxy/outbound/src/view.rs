@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_protocol::{Batch, Carriage};
-use foretoken_types::{Access, BootInstant, Clock, EndpointId, Epoch, Posture};
+use foretoken_types::{Access, BootInstant, EndpointId, Epoch, Posture};
 use tokio::sync::{Notify, watch};
 
+use crate::clock::ThreadClock;
 use crate::policy::{Policy, ReadFrom};
 use crate::request::{Reader, Target};
 use crate::store::{Rules, Tunables};
@@ -19,7 +20,7 @@ const SHUNNED: Duration = Duration::from_secs(1);
 
 /// One store's posture and tunables, read with one atomic load each as long as they have not changed.
 pub(crate) struct View {
-    clock: Arc<dyn Clock>,
+    clock: Rc<ThreadClock>,
     endpoints: Vec<EndpointId>,
     /// Which of them stand in our region.
     near: Vec<bool>,
@@ -59,7 +60,7 @@ impl<T> Watched<T> {
 
 impl View {
     pub(crate) fn new(
-        clock: Arc<dyn Clock>,
+        clock: Rc<ThreadClock>,
         endpoints: Vec<EndpointId>,
         near: Vec<bool>,
         posture: watch::Receiver<Arc<Posture>>,
@@ -96,6 +97,11 @@ impl View {
 
     pub(crate) fn now(&self) -> BootInstant {
         self.clock.now()
+    }
+
+    /// See [`ThreadClock::just_now`].
+    pub(crate) fn just_now(&self) -> BootInstant {
+        self.clock.just_now()
     }
 
     /// The posture in force.

@@ -181,8 +181,10 @@ pub trait Meter {
     fn timed_out(&self, count: u32);
     /// `count` replies came after their epoch had ended and were dropped.
     fn late(&self, count: u32);
-    /// The present instant, for the two calls below.
+    /// The present instant.
     fn now(&self) -> BootInstant;
+    /// The instant at which this thread last looked at the clock: after a check that was just made, it is as good.
+    fn just_now(&self) -> BootInstant;
     /// `count` requests were sent at `at`.
     fn sent(&self, count: u32, at: BootInstant);
     /// `count` requests that were sent at `sent` are no longer waited for, answered or not.

@@ -186,7 +186,8 @@ impl Upstream for RedisUpstream {
         let mut out = connection.out.borrow_mut();
         let start = connection.written.get() + out.len() as u64;
         out.extend_from_slice(&batch.frames);
-        let sent = connection.meter.now();
+        // Whether this may be sent was asked a moment ago.
+        let sent = connection.meter.just_now();
         connection.meter.sent(batch.requests, sent);
         connection.slots.borrow_mut().push_back(Slot {
             left: batch.requests,

@@ -192,6 +192,8 @@ impl Incoming {
     /// Gives what was read to the slots that it belongs to.
     fn split(&mut self, connection: &Connection) -> Result<(), FaultKind> {
         let mut slots = connection.slots.borrow_mut();
+        // What one read brought came at one moment.
+        let came = connection.meter.now();
         while self.scanned < self.buffer.len() {
             let fresh = &self.buffer[self.scanned..];
             let Some(slot) = slots.front_mut() else {
@@ -204,9 +206,7 @@ impl Incoming {
                 self.scanned = 0;
                 continue;
             };
-            if slot.first_byte.is_none() {
-                slot.first_byte = Some(connection.meter.now());
-            }
+            slot.first_byte.get_or_insert(came);
             let turned_away = &mut slot.turned_away;
             let progress = self
                 .scanner
