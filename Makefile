@@ -15,7 +15,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 RATIONED := test(/cpu_that_is_taken_away|quota_of_cpu/)
 TEST := $(CARGO) $(if $(NEXTEST),nextest run,test) --workspace
 
-.PHONY: help setup build demo test e2e failover streams soak unsafe-rules sim mutants fuzz container manifests check advisories compat compat-setup train bench bench-failover bench-predict
+.PHONY: help setup build demo test e2e failover streams soak unsafe-rules sim mutants fuzz container manifests check advisories compat compat-setup train bench bench-failover bench-layers bench-predict profile
 
 help:
 	@echo "make demo            three real Redis servers, faults on purpose, and a table of what was promised and kept"
@@ -35,6 +35,8 @@ help:
 	@echo "make compat          redis-py, node-redis, ioredis and Redis' own tests, through the sidecar (fetches them once)"
 	@echo "make bench           load: direct, us and the peers (ROUNDS=5; ARGS=--quick to try, ARGS=TLS for some cells)"
 	@echo "make bench-failover  how long switchovers and failovers take"
+	@echo "make bench-layers    what a layer of the data path costs by itself (criterion)"
+	@echo "make profile         where our CPU goes, by system call and crate (perf)"
 	@echo "make bench-predict   how long the model of risk takes"
 	@echo "make train           the model of risk, its card, thresholds and sweep (Python 3.11; ARGS=--small --out DIR to try)"
 	@echo "make setup           only the system packages (apt), when they are missing"
@@ -158,6 +160,14 @@ bench: setup
 
 bench-failover: setup
 	$(CARGO) bench --profile dist --bench failover
+
+# What a layer costs by itself, without sockets: make bench-layers ARGS=stack
+bench-layers: setup
+	$(CARGO) bench --profile dist --bench layers -- $(ARGS)
+
+# Where our CPU goes, by system call and crate.
+profile: setup
+	$(CARGO) bench --profile dist --bench load -- --profile $(ARGS)
 
 bench-predict: setup
 	$(CARGO) bench --profile dist --bench predict -- $(or $(ARGS),--record)

@@ -29,6 +29,8 @@ mod mix;
 mod peers;
 #[path = "load/process.rs"]
 mod process;
+#[path = "load/profile.rs"]
+mod profile;
 #[path = "load/rate.rs"]
 mod rate;
 #[path = "load/report.rs"]
@@ -56,7 +58,8 @@ use tokio::time::Instant;
 
 use cells::{CELLS, Cell, Way};
 use figures::Results;
-use rounds::{CALLS, IDLE, RATE};
+use goals::US;
+use rounds::{CALLS, CALLS_IN, IDLE, RATE};
 use stage::Stage;
 
 /// Measures the data path against direct and the peers.
@@ -73,6 +76,9 @@ struct Options {
     /// Puts the tables into benches/RESULTS.md.
     #[arg(long, conflicts_with_all = ["cells", "quick"])]
     record: bool,
+    /// Only where our own CPU goes.
+    #[arg(long, conflicts_with_all = ["cells", "record"])]
+    profile: bool,
     /// Cargo says so to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -107,6 +113,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    if options.profile {
+        return profile(options);
+    }
     let began = Instant::now();
     // The machine as it is found, before anything here keeps it busy.
     let machine = machine::describe(Path::new(env!("CARGO_BIN_EXE_foretoken")));
@@ -142,5 +151,15 @@ fn run(options: &Options) -> Result<(), String> {
     if options.record {
         results::replace("Load", &text).map_err(|error| format!("write benches/RESULTS.md: {error}"))?;
     }
+    Ok(())
+}
+
+/// Of ourselves alone, in the cells in which system calls are counted.
+fn profile(options: &Options) -> Result<(), String> {
+    let stage = Stage::set(Way::Tcp)?;
+    let us = stage.targets.iter().find(|target| target.name == US).ok_or("we are not among the targets")?;
+    let cells: Vec<&Cell> = CELLS.iter().filter(|cell| CALLS_IN.contains(&&*cell.name())).collect();
+    // Long enough for some thousand samples.
+    println!("{}", profile::budget(&cells, us, |cell| options.requests(cell) * 4)?);
     Ok(())
 }

@@ -32,7 +32,8 @@ const P99: (f64, f64) = (1.10, 1.0);
 const RSS_MIB: (f64, f64) = (24.0, 14.0);
 const FURTHER_KIB: (f64, f64) = (4.0, 1.0);
 
-const US: &str = "foretoken";
+/// The name of the target that has goals.
+pub(crate) const US: &str = "foretoken";
 
 /// A table: everything that has a goal and was measured, and whether it is reached.
 pub(crate) fn rows(results: &Results) -> Vec<Vec<String>> {

@@ -14,7 +14,7 @@ pub(crate) const IDLE: &str = "idle connections";
 pub(crate) const RATE: &str = "GET 32 B at a fixed rate, 50 connections";
 pub(crate) const CALLS: &str = "system calls";
 /// System calls are counted in these.
-const CALLS_IN: [&str; 2] = ["GET 32 B, c50 P1", "GET 32 B, c50 P16"];
+pub(crate) const CALLS_IN: [&str; 2] = ["GET 32 B, c50 P1", "GET 32 B, c50 P16"];
 /// The cell whose direct throughput the fixed rate is a part of.
 const RATE_OF: &str = "GET 32 B, c50 P1";
 const RATE_SHARE: f64 = 0.5;
