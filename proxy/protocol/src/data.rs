@@ -233,6 +233,13 @@ pub trait Upstream: Clone {
     /// Lets nothing of what was sent be acknowledged any more. Idempotent.
     fn retire(&self, how: Retire);
 
+    /// Takes no more batches and gives the socket itself away, once nothing is under way over it and the server has said nothing
+    /// that was not taken. `None`: it is closed, or its epoch has ended first.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection, as [`Upstream::close`] does.
+    fn hand_over(&self) -> impl Future<Output = Option<Stream>>;
+
     /// Closes it when its outstanding replies are in.
     fn close(&self);
 }

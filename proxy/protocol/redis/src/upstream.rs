@@ -15,9 +15,12 @@ use bytes::{Bytes, BytesMut};
 use foretoken_protocol::{Batch, Carriage, ChunkSender, Meter, Reply, Retire, Upstream};
 use foretoken_transport::Stream;
 use foretoken_types::{BootInstant, Fault, FaultKind};
+use tokio::sync::oneshot;
 
 mod drive;
 mod preamble;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use preamble::{connect, connect_bare};
 
@@ -43,6 +46,8 @@ enum State {
     Open,
     /// No more batches; closes when the outstanding replies are in.
     Closing,
+    /// No more batches; the socket goes to its heir when nothing is under way.
+    Leaving,
     /// Its epoch has ended: what still comes is counted and dropped.
     Retired,
     Closed,
@@ -62,6 +67,8 @@ struct Connection {
     /// Those who wait for room in `out`.
     room: tokio::sync::Notify,
     grace_until: Cell<Option<tokio::time::Instant>>,
+    /// Who waits for the socket itself.
+    heir: RefCell<Option<oneshot::Sender<Stream>>>,
 }
 
 /// One batch under way.
@@ -140,6 +147,7 @@ impl RedisUpstream {
             task: RefCell::default(),
             room: tokio::sync::Notify::new(),
             grace_until: Cell::new(None),
+            heir: RefCell::default(),
         });
         tokio::task::spawn_local(drive::drive(Rc::clone(&connection), stream));
         Self(connection)
@@ -169,7 +177,16 @@ impl Connection {
             );
         }
         self.out.borrow_mut().clear();
+        self.heir.borrow_mut().take();
         self.room.notify_waiters();
+    }
+
+    /// Gives the socket to its heir; without one, or if that has gone, it is closed.
+    fn hand_over(&self, stream: Stream) {
+        self.state.set(State::Closed);
+        if let Some(heir) = self.heir.borrow_mut().take() {
+            heir.send(stream).ok();
+        }
     }
 }
 
@@ -240,6 +257,7 @@ impl Upstream for RedisUpstream {
             return;
         }
         connection.state.set(State::Retired);
+        connection.heir.borrow_mut().take();
         let written = connection.written.get();
         let mut slots = connection.slots.borrow_mut();
         // What the kernel has not been given is never sent.
@@ -260,6 +278,18 @@ impl Upstream for RedisUpstream {
         connection.grace_until.set(Some(tokio::time::Instant::now() + UNBLOCK_GRACE));
         connection.room.notify_waiters();
         connection.wake_task();
+    }
+
+    async fn hand_over(&self) -> Option<Stream> {
+        let connection = &self.0;
+        if connection.state.get() != State::Open {
+            return None;
+        }
+        let (heir, stream) = oneshot::channel();
+        *connection.heir.borrow_mut() = Some(heir);
+        connection.state.set(State::Leaving);
+        connection.wake_task();
+        stream.await.ok()
     }
 
     fn close(&self) {

@@ -40,6 +40,14 @@ enum Turn {
     Progress,
     Gone(FaultKind),
     Done,
+    /// The socket belongs to another from here on.
+    Left,
+}
+
+/// Why the task ends.
+enum End {
+    Lost(FaultKind),
+    Left,
 }
 
 pub(super) async fn drive(connection: Rc<Connection>, mut stream: Stream) {
@@ -66,8 +74,9 @@ pub(super) async fn drive(connection: Rc<Connection>, mut stream: Stream) {
                         return Poll::Ready(None);
                     }
                     Turn::Idle => return Poll::Pending,
-                    Turn::Gone(kind) => return Poll::Ready(Some(kind)),
-                    Turn::Done => return Poll::Ready(Some(FaultKind::Reset)),
+                    Turn::Gone(kind) => return Poll::Ready(Some(End::Lost(kind))),
+                    Turn::Done => return Poll::Ready(Some(End::Lost(FaultKind::Reset))),
+                    Turn::Left => return Poll::Ready(Some(End::Left)),
                 }
             }
             cx.waker().wake_by_ref();
@@ -80,9 +89,10 @@ pub(super) async fn drive(connection: Rc<Connection>, mut stream: Stream) {
             Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
         })
         .await;
-        if let Some(kind) = ended {
-            connection.lose(kind);
-            return;
+        match ended {
+            Some(End::Lost(kind)) => return connection.lose(kind),
+            Some(End::Left) => return connection.hand_over(stream),
+            None => {}
         }
         if expire(&connection, &mut incoming, retired) {
             connection.lose(FaultKind::EpochMoved);
@@ -154,6 +164,9 @@ fn turn(connection: &Connection, stream: &mut Stream, incoming: &mut Incoming, c
     let only_blocked = connection.slots.borrow().iter().all(|slot| slot.blocking);
     if connection.state.get() == State::Closing && only_blocked && connection.out.borrow().is_empty() {
         return Turn::Done;
+    }
+    if connection.state.get() == State::Leaving && connection.is_idle() && !incoming.scanner.mid_reply() {
+        return Turn::Left;
     }
     if !incoming.has_room(connection, cx) {
         return if progress { Turn::Progress } else { Turn::Idle };
@@ -248,6 +261,11 @@ impl Incoming {
 }
 
 impl Connection {
+    /// Whether everything that was submitted is sent and answered.
+    fn is_idle(&self) -> bool {
+        self.slots.borrow().is_empty() && self.out.borrow().is_empty()
+    }
+
     /// The last byte of a slot's reply is here.
     fn finish(&self, mut slot: Slot, reply: Bytes) {
         if let Some(pipe) = slot.pipe.take() {
