@@ -10,4 +10,6 @@ mod moved;
 mod pass;
 mod reads;
 mod relay;
+mod relay_begins;
 mod sharing;
+mod wire;

@@ -3,85 +3,10 @@
 use std::time::Duration;
 
 use foretoken_types::{Durability, HoldScope};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout};
 
-use crate::support::data_path::DataPath;
-use crate::support::servers::RedisServer;
-
-const LONG: Duration = Duration::from_secs(10);
-
-/// A client that sees the bytes.
-struct Wire(TcpStream);
-
-impl Wire {
-    async fn connect(path: &DataPath) -> Self {
-        Self(TcpStream::connect(path.address).await.expect("connects"))
-    }
-
-    async fn ask(&mut self, line: &str) {
-        self.0.write_all(format!("{line}\r\n").as_bytes()).await.expect("is taken");
-    }
-
-    /// The next bytes are these; `|` stands for the end of a line.
-    async fn hears(&mut self, wanted: &str) {
-        let wanted = wanted.replace('|', "\r\n");
-        let mut heard = vec![0; wanted.len()];
-        timeout(LONG, self.0.read_exact(&mut heard)).await.expect("in time").expect("goes on");
-        assert_eq!(String::from_utf8_lossy(&heard), wanted);
-    }
-
-    /// A line comes in which this stands.
-    async fn hears_line_with(&mut self, wanted: &str) {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            line.push(timeout(LONG, self.0.read_u8()).await.expect("in time").expect("goes on"));
-        }
-        let line = String::from_utf8_lossy(&line);
-        assert!(line.contains(wanted), "{line}");
-    }
-
-    /// The reply to `HELLO 3`, up to its last field.
-    async fn skip_hello(&mut self) {
-        let mut reply = Vec::new();
-        while !reply.ends_with(b"modules\r\n*0\r\n") {
-            reply.push(timeout(LONG, self.0.read_u8()).await.expect("in time").expect("goes on"));
-        }
-    }
-
-    /// It hears nothing more, and that at once.
-    async fn is_cut(&mut self) {
-        let mut more = Vec::new();
-        // How the connection ends is the kernel's affair.
-        timeout(LONG, self.0.read_to_end(&mut more)).await.expect("in time").ok();
-        assert!(more.is_empty(), "{:?}", String::from_utf8_lossy(&more));
-    }
-}
-
-fn query<T: redis::FromRedisValue>(server: &RedisServer, line: &str) -> T {
-    let mut words = line.split(' ');
-    let mut cmd = redis::cmd(words.next().expect("a command"));
-    words.for_each(|word| {
-        cmd.arg(word);
-    });
-    cmd.query(&mut server.connection()).unwrap_or_else(|error| panic!("{line}: {error}"))
-}
-
-/// Publishes until somebody hears it.
-async fn publish(server: &RedisServer, line: &str) {
-    let end = Instant::now() + LONG;
-    while query::<i64>(server, line) == 0 {
-        assert!(Instant::now() < end, "nobody hears {line}");
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn two() -> (RedisServer, RedisServer, DataPath) {
-    let (old, new) = (RedisServer::start(&[]), RedisServer::start(&[]));
-    let path = DataPath::start(&[old.port, new.port]).await;
-    (old, new, path)
-}
+use crate::wire::{LONG, Wire, publish, query, two};
 
 #[tokio::test]
 async fn subscriptions_go_on_at_the_new_primary_in_either_protocol_and_say_so_if_asked() {

@@ -1,5 +1,6 @@
 //! TLS on both sides of the whole program: redis-cli to the sidecar, and the sidecar to redis-server.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -9,6 +10,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::{LONG, program};
+
+const INSTALLED: &str = "redis-cli is there where redis-server is";
 
 /// A server that is ended with the test.
 struct Server(Child);
@@ -42,12 +45,29 @@ fn certificates(dir: &Path) {
 
 /// redis-cli that trusts the CA in `dir`, and shows the certificate there if it is `known`.
 fn redis_cli(dir: &Path, known: bool, port: &str, arguments: &[&str]) -> Output {
+    cli(dir, known, port).args(arguments).output().expect(INSTALLED)
+}
+
+fn cli(dir: &Path, known: bool, port: &str) -> Command {
     let mut cli = Command::new("redis-cli");
     cli.args(["-h", "127.0.0.1", "-p", port, "--tls", "--cacert"]).arg(dir.join("ca.pem"));
     if known {
         cli.arg("--cert").arg(dir.join("cert.pem")).arg("--key").arg(dir.join("key.pem"));
     }
-    cli.args(arguments).output().expect("redis-cli is there where redis-server is")
+    cli
+}
+
+/// What redis-cli hears in RESP3 that says all these lines over one connection.
+fn told(dir: &Path, port: &str, lines: &str) -> Output {
+    let mut cli = cli(dir, true, port)
+        .arg("-3")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect(INSTALLED);
+    cli.stdin.take().expect("is piped").write_all(lines.as_bytes()).expect("is taken");
+    cli.wait_with_output().expect("ends")
 }
 
 /// A server with the certificates in `dir`, for clients that show one of their CA.
@@ -92,6 +112,14 @@ async fn a_client_and_a_store_that_know_each_other_by_certificates_are_joined() 
     let (_, through) = url.rsplit_once(':').expect("a port");
     assert_eq!(said(&redis_cli(dir.path(), true, through, &["SET", "k", "v"])), "OK");
     assert_eq!(said(&redis_cli(dir.path(), true, &port.to_string(), &["GET", "k"])), "v");
+    // What is relayed goes on over the encrypted connection that the session has.
+    let heard = told(dir.path(), through, "CLIENT ID\nCLIENT TRACKING ON\nCLIENT ID\nGET k\n");
+    let lines: Vec<_> = said(&heard).lines().map(str::to_owned).collect();
+    assert_eq!(
+        (lines.len(), lines[0] == lines[2], &*lines[1], &*lines[3]),
+        (4, true, "OK", "v"),
+        "{heard:?}"
+    );
     // Who shows no certificate gets nothing, and neither does who does not speak TLS.
     let stranger = redis_cli(dir.path(), false, through, &["GET", "k"]);
     assert_ne!(said(&stranger), "v", "{stranger:?}");

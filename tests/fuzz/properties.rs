@@ -160,7 +160,7 @@ pub fn relay(bytes: &[u8]) {
     let Some((split, rest)) = bytes.split_first() else { return };
     let (asked, said) = rest.split_at(usize::from(*split).min(rest.len()));
     let redis = Redis::default();
-    let mut relay = redis.relay(redis.session().key());
+    let mut relay = redis.relay(&redis.session()).expect("a new session has lost nothing");
     let mut left = asked;
     while let Ok(Scan::Complete(frame)) = RequestScanner::default().scan(left) {
         let frames = bytes::Bytes::copy_from_slice(&left[..frame.len]);

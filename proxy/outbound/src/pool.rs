@@ -156,16 +156,6 @@ impl<P: Protocol> Pool<P> {
         }
     }
 
-    /// A bare socket for a relay.
-    pub(crate) async fn connect_bare(
-        &self,
-        endpoint: usize,
-        key: &Key<P>,
-    ) -> Result<foretoken_transport::Stream, Fault> {
-        let Endpoint { params, tally } = &self.endpoints[endpoint];
-        self.protocol.connect_bare(&params.connector, key).await.inspect_err(|_| tally.connect_failed())
-    }
-
     /// Ends the connections of every epoch before `epoch`.
     pub(crate) fn retire_before(&self, epoch: Epoch, how: Retire) {
         self.shared.borrow_mut().retain(|(_, of, _), _| *of >= epoch);

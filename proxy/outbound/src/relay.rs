@@ -1,38 +1,32 @@
 //! Relay: the server speaks without being asked (subscriptions, `MONITOR`, client-side caching).
 //!
-//! The upstream connection is the client's own. What comes over it is forwarded only while the lease lives; requests are
+//! The upstream connection is the client's own, with all that it has left there. What comes over it is forwarded only while the lease lives; requests are
 //! admitted, held and made durable by the same rules as in the stack, which is for requests with one answer each. When the
 //! epoch moves, or the server is lost, the protocol's [`Relay`] says what another server must be asked for, and the client
 //! goes on with that one. It is cut when it holds something that can't be moved, or a write of its is in doubt.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Duration;
 
-use bytes::BytesMut;
 use foretoken_protocol::{Batch, Passed, Protocol, Relay, Session, Step};
 use foretoken_stack::Gate;
-use foretoken_transport::Stream;
-use foretoken_types::{Access, BootInstant, Epoch, Fault, FaultKind};
+use foretoken_types::{Access, BootInstant, Epoch, Fault};
 use futures_util::future::LocalBoxFuture;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use crate::durable::Asker;
 use crate::gate::Admission;
-use crate::request::{Client, Request, Target};
+use crate::request::{Client, Request};
 use crate::session::{Downstream, Over, request};
 use crate::store::Store;
 use crate::view::InFlightGuard;
 
-/// One read.
-const READ_BYTES: usize = 16 * 1024;
+mod server;
+
+use server::{Begun, Server};
+
 /// Requests without an answer; a client that sends more waits.
 const UNDER_WAY_MOST: usize = 1024;
-/// Between two tries to reach a server.
-const BACKOFF: Duration = Duration::from_millis(50);
 
 /// Serves a client from its first relayed request until it leaves.
 pub(crate) async fn serve<P: Protocol>(
@@ -41,17 +35,27 @@ pub(crate) async fn serve<P: Protocol>(
     down: &mut Downstream,
     first: Batch,
 ) -> Result<(), Over> {
-    let relay = store.protocol.relay(client.session.borrow().key());
-    let mut relaying =
-        Relaying { store, client, relay, under_way: VecDeque::new(), held: None, unmatched: false };
-    let mut server = match relaying.reach(first.access, None).await {
-        Ok(server) => server,
+    let since = store.view.now();
+    let mut server = match server::begin(store, client, &first).await {
+        Ok(Begun::Server(server)) => server,
+        Ok(Begun::Answer(answer)) => {
+            down.forward(&store.view, None, answer).await?;
+            return Err(Over);
+        }
         Err(fault) => {
-            relaying.refuse(down, &first, fault).await?;
+            refuse(store, client, down, &first, fault).await?;
             return Err(Over);
         }
     };
-    relaying.send(&mut server, &first).await?;
+    let relay = store.protocol.relay(&client.session.borrow()).ok_or(Over)?;
+    let mut relaying = Relaying {
+        store,
+        client,
+        relay,
+        under_way: VecDeque::new(),
+        held: Some(Held::admitted(first, since)),
+        unmatched: false,
+    };
     while relaying.run(down, &mut server).await? == Ended::Moved {
         server = relaying.renew(server.epoch).await?;
     }
@@ -82,12 +86,11 @@ struct Held {
     wait: LocalBoxFuture<'static, Result<(), Fault>>,
 }
 
-/// The connection to the primary of the moment.
-struct Server {
-    stream: Stream,
-    endpoint: usize,
-    epoch: Epoch,
-    input: BytesMut,
+impl Held {
+    /// It is sent at the next chance.
+    fn admitted(batch: Batch, since: BootInstant) -> Self {
+        Self { batch, since, wait: Box::pin(std::future::ready(Ok(()))) }
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -155,7 +158,7 @@ impl<P: Protocol> Relaying<'_, P> {
                         Step::Starved => return Ok(false),
                         Step::Batch(batch) | Step::Long(batch) => (batch, self.store.view.now()),
                         Step::Piece { bytes, .. } => {
-                            server.stream.write_all(&bytes).await.map_err(|_| Over)?;
+                            server.send(&bytes).await?;
                             continue;
                         }
                         Step::Answer { reply, close } => {
@@ -169,29 +172,18 @@ impl<P: Protocol> Relaying<'_, P> {
                     }
                 }
             };
-            if let Some(wait) = self.must_wait(&batch, since) {
+            if let Some(wait) = must_wait(self.store, self.client, &batch, since) {
                 self.held = Some(Held { batch, since, wait });
                 return Ok(false);
             }
             if !self.store.view.still_admits(server.target(), batch.access) {
                 // Admitted, but not here.
-                self.held = Some(Held { batch, since, wait: Box::pin(std::future::ready(Ok(()))) });
+                self.held = Some(Held::admitted(batch, since));
                 return Ok(false);
             }
             self.send(server, &batch).await?;
         }
         Ok(false)
-    }
-
-    /// By the rules of the stack: how long, and how many bytes of them.
-    fn must_wait(
-        &self,
-        batch: &Batch,
-        since: BootInstant,
-    ) -> Option<LocalBoxFuture<'static, Result<(), Fault>>> {
-        let admission = Admission::new(Rc::clone(&self.store.view), Rc::clone(&self.store.held));
-        let request = request(self.store, self.client, batch.clone(), None);
-        admission.wait(&Request { waiting: Some(since), ..request })
     }
 
     /// Sends a request that is admitted.
@@ -201,18 +193,22 @@ impl<P: Protocol> Relaying<'_, P> {
             let counted = (!blocks).then(|| self.store.view.in_flight.enter(batch));
             self.under_way.push_back(UnderWay { access: batch.access, _counted: counted });
         } else {
-            self.unmatched |= batch.access == Access::Write;
-            self.store.tally.answered_here(batch.requests);
+            // The answers to what is under way won't be recognised either.
+            let before = std::mem::take(&mut self.under_way);
+            let wrote = |before: &UnderWay| before.access == Access::Write;
+            self.unmatched |= batch.access == Access::Write || before.iter().any(wrote);
+            self.store.tally.answered_here(batch.requests + u32::try_from(before.len()).unwrap_or(u32::MAX));
         }
-        server.stream.write_all(&batch.frames).await.map_err(|_| Over)?;
-        server.stream.flush().await.map_err(|_| Over)
+        server.send(&batch.frames).await
     }
 
     /// Forwards what the server has said.
     async fn forward(&mut self, down: &mut Downstream, server: &mut Server) -> Result<(), Over> {
         let Passed { bytes, answered } = self.relay.received(&mut server.input).map_err(|_| Over)?;
         let answered = (answered as usize).min(self.under_way.len());
-        let wrote = self.under_way.iter().take(answered).any(|request| request.access == Access::Write);
+        let answers_write = self.under_way.iter().take(answered).any(|asked| asked.access == Access::Write);
+        // Of what nobody recognises, each may be the answer to a write.
+        let wrote = answers_write || self.unmatched;
         if wrote {
             let asker = Asker::new(Rc::clone(&self.store.view), self.store.asks.clone());
             asker.confirmed(server.epoch).await.map_err(|_| Over)?;
@@ -227,21 +223,14 @@ impl<P: Protocol> Relaying<'_, P> {
     async fn give_up_held(&mut self, down: &mut Downstream, fault: Fault) -> Result<(), Over> {
         match self.held.take() {
             // In its place among the replies only when it is the next.
-            Some(held) if self.under_way.is_empty() => self.refuse(down, &held.batch, fault).await,
+            Some(held) if self.under_way.is_empty() => {
+                refuse(self.store, self.client, down, &held.batch, fault).await
+            }
             held => {
                 self.held = held;
                 Err(Over)
             }
         }
-    }
-
-    /// Says in the store's own words that a request was not executed.
-    async fn refuse(&mut self, down: &mut Downstream, batch: &Batch, fault: Fault) -> Result<(), Over> {
-        let view = &self.store.view;
-        let refusal = self.client.session.borrow_mut().refuse(batch, fault, view.epoch());
-        self.store.tally.fault(fault.kind);
-        self.store.tally.not_executed_here(batch.requests);
-        down.forward(view, None, refusal.words.ok_or(Over)?).await
     }
 
     /// Goes on with another server, or with the same one in another epoch.
@@ -251,37 +240,11 @@ impl<P: Protocol> Relaying<'_, P> {
             return Err(Over);
         }
         // Who may write there is no primary that is about to leave.
-        let mut server = self.reach(Access::Write, Some(epoch)).await.map_err(|_| Over)?;
+        let mut server = server::another(self.store, self.client, epoch).await.map_err(|_| Over)?;
         let frames = self.relay.renew(server.epoch).ok_or(Over)?;
-        server.stream.write_all(&frames).await.map_err(|_| Over)?;
-        server.stream.flush().await.map_err(|_| Over)?;
+        server.send(&frames).await?;
         self.store.tally.relay_renewed();
         Ok(server)
-    }
-
-    /// Connects to the primary as soon as there is one that takes such requests, within `hold_max`. `before`: the epoch of a
-    /// connection that is lost; the primary of that one, if it can be reached again, has closed it on purpose.
-    async fn reach(&self, access: Access, before: Option<Epoch>) -> Result<Server, Fault> {
-        let view = &self.store.view;
-        let mut posture = view.watch();
-        let reached = async {
-            loop {
-                if let Some((endpoint, epoch)) = view.primary_for(access, view.now()) {
-                    let key = self.client.session.borrow().key().clone();
-                    match self.store.pool.connect_bare(endpoint, &key).await {
-                        Ok(_) if before == Some(epoch) => return Err(Fault::unknown(FaultKind::Reset)),
-                        Ok(stream) => return Ok(Server { stream, endpoint, epoch, input: BytesMut::new() }),
-                        Err(_) => {}
-                    }
-                }
-                tokio::select! {
-                    changed = posture.changed() => changed.map_err(|_| Fault::safe(FaultKind::Draining))?,
-                    () = tokio::time::sleep(BACKOFF) => {}
-                }
-            }
-        };
-        let within = view.tunables().hold_max;
-        tokio::time::timeout(within, reached).await.unwrap_or(Err(Fault::safe(FaultKind::HoldExpired)))
     }
 }
 
@@ -297,27 +260,31 @@ impl<P: Protocol> Drop for Relaying<'_, P> {
     }
 }
 
-impl Server {
-    const fn target(&self) -> Target {
-        Target::Primary(self.endpoint, self.epoch)
-    }
+/// How long, by the rules of the stack, and how many bytes of them.
+fn must_wait<P: Protocol>(
+    store: &Store<P>,
+    client: &Rc<Client<P>>,
+    batch: &Batch,
+    since: BootInstant,
+) -> Option<LocalBoxFuture<'static, Result<(), Fault>>> {
+    let admission = Admission::new(Rc::clone(&store.view), Rc::clone(&store.held));
+    let request = request(store, client, batch.clone(), None);
+    admission.wait(&Request { waiting: Some(since), ..request })
+}
 
-    /// Reads what is there, once. `false`: the server is gone.
-    async fn read(&mut self) -> bool {
-        poll_fn(|cx| {
-            let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
-            let mut buf = ReadBuf::uninit(&mut space);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Err(_)) => Poll::Ready(false),
-                Poll::Ready(Ok(())) => {
-                    self.input.extend_from_slice(buf.filled());
-                    Poll::Ready(!buf.filled().is_empty())
-                }
-            }
-        })
-        .await
-    }
+/// Says in the store's own words that a request was not executed.
+async fn refuse<P: Protocol>(
+    store: &Store<P>,
+    client: &Client<P>,
+    down: &mut Downstream,
+    batch: &Batch,
+    fault: Fault,
+) -> Result<(), Over> {
+    let view = &store.view;
+    let refusal = client.session.borrow_mut().refuse(batch, fault, view.epoch());
+    store.tally.fault(fault.kind);
+    store.tally.not_executed_here(batch.requests);
+    down.forward(view, None, refusal.words.ok_or(Over)?).await
 }
 
 /// The end of a request's wait; never, if none waits.

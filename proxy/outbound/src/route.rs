@@ -158,25 +158,8 @@ async fn over_own<P: Protocol>(
     epoch: Option<Epoch>,
 ) -> Result<Response, Fault> {
     let (client, batch) = (&request.client, &request.batch);
-    let at = view.epoch();
-    let usable =
-        |own: &Own<P::Upstream>| own.epoch == at && own.endpoint == endpoint && own.upstream.is_open();
-    if !client.own.borrow().as_ref().is_some_and(usable) {
-        let lost = client.own.borrow_mut().take().is_some() || client.session.borrow().is_pinned();
-        if lost && let Some(answer) = client.session.borrow_mut().moved(batch) {
-            return Ok(Response::of(Reply { first: answer, rest: None }, None));
-        }
-        let restore = client.session.borrow().restore();
-        let Restore::Replay { frames, requests } = restore else {
-            return Err(Fault::safe(FaultKind::Pinned));
-        };
-        let key = client.session.borrow().key().clone();
-        let upstream = pool.connect(endpoint, &key, false).await?;
-        if requests > 0 {
-            replay(&upstream, view, request, frames, requests).await?;
-        }
-        let own = Own { upstream, epoch: at, endpoint, surplus: Cell::new(false), given: Cell::new(false) };
-        *client.own.borrow_mut() = Some(own);
+    if let Some(answer) = provide_own(pool, view, request, endpoint).await? {
+        return Ok(Response::of(Reply { first: answer, rest: None }, None));
     }
     let upstream = match client.own.borrow().as_ref() {
         Some(own) => {
@@ -228,6 +211,42 @@ async fn over_own<P: Protocol>(
     let told = matches!(retirement, Retirement::Surplus | Retirement::Spent | Retirement::Told);
     let right = if told { None } else { epoch };
     Ok(Response::of(reply, right))
+}
+
+/// Sees to it that the client has a connection of its own to `endpoint`, in the state that its session is in. `Some` answers the
+/// request without it.
+///
+/// # Errors
+/// [`FaultKind::Pinned`]: the connection is lost, and with it state that can't be moved. Otherwise it can be tried again.
+pub(crate) async fn provide_own<P: Protocol>(
+    pool: &Rc<Pool<P>>,
+    view: &View,
+    request: &Request<P>,
+    endpoint: usize,
+) -> Result<Option<Bytes>, Fault> {
+    let client = &request.client;
+    let at = view.epoch();
+    let usable =
+        |own: &Own<P::Upstream>| own.epoch == at && own.endpoint == endpoint && own.upstream.is_open();
+    if client.own.borrow().as_ref().is_some_and(usable) {
+        return Ok(None);
+    }
+    let lost = client.own.borrow_mut().take().is_some() || client.session.borrow().is_pinned();
+    if lost && let Some(answer) = client.session.borrow_mut().moved(&request.batch) {
+        return Ok(Some(answer));
+    }
+    let restore = client.session.borrow().restore();
+    let Restore::Replay { frames, requests } = restore else {
+        return Err(Fault::safe(FaultKind::Pinned));
+    };
+    let key = client.session.borrow().key().clone();
+    let upstream = pool.connect(endpoint, &key, false).await?;
+    if requests > 0 {
+        replay(&upstream, view, request, frames, requests).await?;
+    }
+    let own = Own { upstream, epoch: at, endpoint, surplus: Cell::new(false), given: Cell::new(false) };
+    *client.own.borrow_mut() = Some(own);
+    Ok(None)
 }
 
 /// A request that waits at the server has less time for it when it has waited here, or at another server.

@@ -184,8 +184,8 @@ async fn run<P: Protocol>(
                     return Ok(());
                 }
             }
+            // Apart, so that a session without one does not keep room for it.
             Step::Batch(batch) if batch.carriage == Carriage::Relay => {
-                // Apart, so that a session without one does not keep room for it.
                 return Box::pin(relay::serve(store, client, down, batch)).await;
             }
             Step::Batch(batch) => exchange(store, client, down, &mut stack, batch).await?,

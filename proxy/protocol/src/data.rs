@@ -256,8 +256,9 @@ pub trait Protocol: 'static {
     /// The session of a new client. It knows the store's [`crate::BlockMap`], if there is one, from the protocol.
     fn session(&self) -> Self::Session;
 
-    /// The relay of a session in the state `key`.
-    fn relay(&self, key: &<Self::Session as Session>::Key) -> Self::Relay;
+    /// The relay of a session, over a connection that holds all that the session's own one does. `None`: the session holds
+    /// what no connection knows of any more (keys that were watched elsewhere).
+    fn relay(&self, session: &Self::Session) -> Option<Self::Relay>;
 
     /// Connects and brings the connection into the state `key`: what two sessions of equal key send over it can't be
     /// told apart by the server. `shared` connections guard the sessions against each other (a slow reader is cut).
@@ -274,19 +275,6 @@ pub trait Protocol: 'static {
         shared: bool,
         meter: Rc<dyn Meter>,
     ) -> impl Future<Output = Result<Self::Upstream, Fault>>;
-
-    /// The same, but bare: the socket itself, in the state `key`, for a relay.
-    ///
-    /// # Errors
-    /// As [`Protocol::connect`].
-    ///
-    /// # Cancel safety
-    /// Dropping it closes the connection.
-    fn connect_bare(
-        &self,
-        connector: &Connector,
-        key: &<Self::Session as Session>::Key,
-    ) -> impl Future<Output = Result<Stream, Fault>>;
 
     /// What a client hears for which there is no room.
     fn too_many_clients(&self) -> Bytes;

@@ -58,6 +58,8 @@ pub enum Kind {
     Blocking,
     /// `WAIT`, `WAITAOF`: about the writes that were sent over the same connection before.
     Wait,
+    /// `CLIENT ID` and its kin: it tells which connection the client has.
+    Identity,
     /// It leaves state on the connection, or depends on it, in a way that can't be replayed; or it is unknown.
     Sticky,
     /// After it the server speaks without being asked, or is silent when it is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foretoken_protocol::{BlockMap, Meter, Protocol};
-use foretoken_transport::{Connector, Stream};
+use foretoken_transport::Connector;
 use foretoken_types::Fault;
 
 use crate::control::Credentials;
@@ -35,8 +35,8 @@ impl Protocol for Redis {
         RedisSession::new(fresh, self.blocks.clone(), Arc::clone(&self.scripts))
     }
 
-    fn relay(&self, key: &SessionKey) -> RedisRelay {
-        RedisRelay::new(key.is_resp3())
+    fn relay(&self, session: &RedisSession) -> Option<RedisRelay> {
+        session.relay()
     }
 
     async fn connect(
@@ -47,10 +47,6 @@ impl Protocol for Redis {
         meter: Rc<dyn Meter>,
     ) -> Result<RedisUpstream, Fault> {
         upstream::connect(connector, key, &self.scripts, shared, meter).await
-    }
-
-    async fn connect_bare(&self, connector: &Connector, key: &SessionKey) -> Result<Stream, Fault> {
-        upstream::connect_bare(connector, key).await
     }
 
     fn too_many_clients(&self) -> Bytes {

@@ -5,12 +5,14 @@
 //! subscribed to the channel [`RENEWED`] is told that there was a gap, and a client-side cache that it must be emptied.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use foretoken_protocol::{Batch, Passed, Relay};
 use foretoken_types::{Epoch, Fault, FaultKind};
 
 use crate::classify::{Kind, Relayed, classify};
+use crate::scripts::Scripts;
 use crate::wire::{ReplyScanner, args};
 
 mod frame;
@@ -28,6 +30,17 @@ const WHOLE_BYTES: usize = 256 * 1024;
 /// Bytes of unanswered requests that are kept to be sent again.
 const KEPT_BYTES: usize = 1024 * 1024;
 
+/// What the connection held before it was relayed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    /// Each request gets one answer.
+    pub(crate) matched: bool,
+    /// There is state that can't be moved.
+    pub(crate) fixed: bool,
+    /// Keys are watched.
+    pub(crate) watched: bool,
+}
+
 /// Follows one relayed connection.
 #[derive(Debug)]
 pub struct RedisRelay {
@@ -41,12 +54,15 @@ pub struct RedisRelay {
     asked: VecDeque<Asked>,
     kept: usize,
     standing: Standing,
+    /// Of what was sent, the last `MULTI` has no `EXEC` yet.
+    queuing: bool,
     /// It holds state that can't be moved.
     fixed: bool,
     /// Nobody can tell which bytes answer what.
     opaque: bool,
     /// Another server is being told what the client wants; this is the epoch in which.
     renewing: Option<Epoch>,
+    scripts: Arc<Scripts>,
 }
 
 /// One request.
@@ -70,7 +86,7 @@ impl Asked {
 }
 
 impl RedisRelay {
-    pub(crate) fn new(resp3: bool) -> Self {
+    pub(crate) fn new(resp3: bool, begun: Begun, scripts: Arc<Scripts>) -> Self {
         Self {
             resp3,
             scanner: ReplyScanner::default(),
@@ -78,10 +94,12 @@ impl RedisRelay {
             torn: None,
             asked: VecDeque::new(),
             kept: 0,
-            standing: Standing::default(),
-            fixed: false,
-            opaque: false,
+            standing: Standing::new(begun.watched),
+            queuing: false,
+            fixed: begun.fixed,
+            opaque: !begun.matched,
             renewing: None,
+            scripts,
         }
     }
 
@@ -122,7 +140,15 @@ impl RedisRelay {
                 if quiet && refused {
                     return Err(Fault::unknown(FaultKind::Pinned));
                 }
-                self.standing.answered(asked.kind, &asked.frame, refused);
+                if asked.kind == Kind::Scripts && !refused && !self.standing.queues() {
+                    self.scripts.executed(&asked.frame);
+                }
+                match asked.kind {
+                    // In RESP3 it is answered with a map.
+                    Kind::Hello if !refused => self.resp3 = head.first() == Some(&b'%'),
+                    Kind::Reset if !refused => (self.resp3, self.standing) = (false, Standing::default()),
+                    kind => self.standing.answered(kind, &asked.frame, head),
+                }
                 self.answered(answered);
                 Ok(!quiet)
             }
@@ -153,15 +179,31 @@ impl RedisRelay {
     }
 }
 
+/// Whether the request leaves nothing behind that is not followed here.
+fn follows(kind: Kind, frame: &[u8]) -> bool {
+    match kind {
+        Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts | Kind::Identity => true,
+        Kind::Multi | Kind::Exec | Kind::Discard | Kind::Watch | Kind::Unwatch => true,
+        // Its answers to redirected keys go to a connection whose number will be another.
+        Kind::Relay(Relayed::Tracking) => !args(frame).any(|arg| arg.eq_ignore_ascii_case(b"REDIRECT")),
+        Kind::Relay(_) => true,
+        _ => false,
+    }
+}
+
 impl Relay for RedisRelay {
     fn sent(&mut self, batch: &Batch) -> bool {
         let frame = &batch.frames;
         let kind = classify(frame).kind;
-        self.opaque |= kind == Kind::Relay(Relayed::Opaque);
+        // The answer of an `EXEC` with such a command in it may have more elements than it says, and pushes between them.
+        let queued = self.queuing && matches!(kind, Kind::Relay(_) | Kind::Hello);
+        self.opaque |= queued || kind == Kind::Relay(Relayed::Opaque);
         if self.opaque {
             return true;
         }
-        self.fixed |= !self.standing.follows(kind, frame);
+        self.fixed |= !follows(kind, frame);
+        self.queuing = kind == Kind::Multi
+            || (self.queuing && !matches!(kind, Kind::Exec | Kind::Discard | Kind::Reset));
         // Of a long request this is only the beginning.
         let whole = args(frame).count() == args(frame).total();
         let keeps = whole && self.kept + frame.len() <= KEPT_BYTES;

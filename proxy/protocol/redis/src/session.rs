@@ -13,6 +13,7 @@ use foretoken_protocol::{Batch, BlockMap, Blocks, Carriage, Refusal, Restore, Re
 use foretoken_types::{Access, Epoch, Fault, FaultKind, Resend};
 
 use crate::classify::{Class, Kind, Reach, classify, keys, with_less_time};
+use crate::relay::{Begun, RedisRelay};
 use crate::reply;
 use crate::scripts::Scripts;
 use crate::wire::{FrameKind, RequestScanner, Scan, args, inline_to_multibulk, is_turned_away};
@@ -24,6 +25,7 @@ mod transaction;
 
 pub use key::SessionKey;
 use transaction::Transaction;
+pub(crate) use transaction::ends_transaction;
 
 /// Most bytes of requests in one batch; a single longer one makes a batch of its own.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -51,10 +53,10 @@ pub struct RedisSession {
     key: SessionKey,
     /// The key of a new session.
     fresh: SessionKey,
-    /// It holds state that can't be moved to another connection.
+    /// Its own connection holds state that can't be moved to another one.
     pinned: bool,
-    /// A transaction has set something that the key does not know of.
-    hidden: bool,
+    /// The client has been told which connection it has, and may have told others.
+    identified: bool,
     watching: bool,
     /// Watched keys lie on a primary that the session has left: the next transaction must fail.
     dirty: bool,
@@ -98,7 +100,7 @@ impl RedisSession {
             key: fresh.clone(),
             fresh,
             pinned: false,
-            hidden: false,
+            identified: false,
             watching: false,
             dirty: false,
             transaction: None,
@@ -141,8 +143,8 @@ impl RedisSession {
             // Inside of a transaction it is queued like any other command.
             Kind::Blocking | Kind::Wait if self.transaction.is_some() => Lane::Run(Carriage::Dedicated),
             Kind::Blocking | Kind::Wait => Lane::Alone(Carriage::Blocking),
-            // The relay begins on a new connection: what is watched, queued or was set there would be forgotten.
-            Kind::Relay(_) if self.is_atomic() || self.hidden => Lane::Here,
+            Kind::Relay(_) if self.transaction.is_some() => Lane::Alone(Carriage::Dedicated),
+            Kind::Exec if self.begins_a_relay() => Lane::Alone(Carriage::Relay),
             Kind::Relay(_) => Lane::Alone(Carriage::Relay),
             // Redis closes the connection too (`securityWarningCommand`): a browser that was made to post here must not get
             // the lines behind it executed.
@@ -159,12 +161,6 @@ impl RedisSession {
         }
         if kind == Kind::Foreign {
             return Step::Answer { reply: Bytes::new(), close: true };
-        }
-        if matches!(kind, Kind::Relay(_)) && !self.transaction.as_ref().is_some_and(Transaction::is_lost) {
-            let reply = Bytes::from_static(
-                b"-ERR Foretoken can't do this after WATCH, in MULTI, or after a transaction that sets: connect again\r\n",
-            );
-            return Step::Answer { reply, close: true };
         }
         let reply = match (kind, &mut self.transaction) {
             (Kind::Multi, transaction @ None) => {
@@ -190,9 +186,20 @@ impl RedisSession {
         Step::Answer { reply, close: false }
     }
 
-    /// Whether the session's own connection holds what another one would not know of: watched keys, or queued commands.
-    fn is_atomic(&self) -> bool {
-        self.watching || self.dirty || self.transaction.is_some()
+    /// Whether the server speaks otherwise once the open transaction is executed.
+    fn begins_a_relay(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::begins_a_relay)
+    }
+
+    /// Goes on as a relay, over the connection that the session has.
+    pub(crate) fn relay(&self) -> Option<RedisRelay> {
+        let begun = Begun { matched: !self.begins_a_relay(), fixed: self.pinned, watched: self.watching };
+        (!self.dirty).then(|| RedisRelay::new(self.key.is_resp3(), begun, Arc::clone(&self.scripts)))
+    }
+
+    /// Whether it can't be served over another connection.
+    fn is_fixed(&self) -> bool {
+        self.pinned || self.identified
     }
 
     fn end_transaction(&mut self) {
@@ -237,12 +244,15 @@ impl RedisSession {
         }
         let carriage = match class.kind {
             _ if self.relaying => Carriage::Relay,
-            Kind::Relay(_) => Carriage::Relay,
+            Kind::Relay(_) if self.transaction.is_none() => Carriage::Relay,
             _ => Carriage::Dedicated,
         };
         self.relaying |= carriage == Carriage::Relay;
-        // State-changing commands of this length don't occur; should one, its state is not understood.
-        self.sent = Sent::One(if class.kind == Kind::Plain { Kind::Plain } else { Kind::Sticky });
+        self.sent = Sent::One(match class.kind {
+            Kind::Plain | Kind::Relay(_) => class.kind,
+            // Others of this length don't occur; should one, the state that it leaves is not understood.
+            _ => Kind::Sticky,
+        });
         let (access, any_server) = (class.access, class.any_server);
         Step::Long(Batch { frames, requests: 1, access, carriage, blocks, any_server, quiet: false })
     }
@@ -426,20 +436,15 @@ impl Session for RedisSession {
             Kind::Multi if succeeded && self.transaction.is_none() => {
                 self.transaction = Some(Transaction::new(&batch.frames));
             }
-            // An `EXEC` that is refused discards its transaction all the same (`rejectCommand` in `server.c`). Of the general
-            // kind are only its refusals where there is nothing to end; a `DISCARD` that is refused ends nothing.
-            Kind::Exec | Kind::Discard
-                if succeeded || (kind == Kind::Exec && !reply.starts_with(b"-ERR ")) =>
-            {
+            kind if ends_transaction(kind, reply) => {
                 // What was set in it is known to its connection only.
                 let executed = self.transaction.as_ref().filter(|_| kind == Kind::Exec && succeeded);
                 self.pinned |= executed.is_some_and(Transaction::sets);
-                self.hidden |= executed.is_some_and(Transaction::hides);
                 self.end_transaction();
             }
             Kind::Reset if succeeded => {
                 self.end_transaction();
-                (self.pinned, self.hidden) = (false, false);
+                (self.pinned, self.identified) = (false, false);
                 self.key = self.fresh.clone();
                 // It is the server's default user's now, which a new session need not be.
                 let as_new = self.key == SessionKey::default();
@@ -467,6 +472,7 @@ impl Session for RedisSession {
                 self.watching = false;
                 self.dirty = false;
             }
+            Kind::Identity => self.identified = true,
             Kind::Sticky | Kind::Relay(_) => self.pinned = true,
             _ => {}
         }
@@ -480,11 +486,11 @@ impl Session for RedisSession {
     }
 
     fn is_pinned(&self) -> bool {
-        self.pinned || self.watching || self.transaction.is_some() || self.primed
+        self.is_fixed() || self.watching || self.transaction.is_some() || self.primed
     }
 
     fn restore(&self) -> Restore {
-        if self.pinned {
+        if self.is_fixed() {
             return Restore::Pinned;
         }
         match &self.transaction {
@@ -627,8 +633,9 @@ impl Session for RedisSession {
         if batch.quiet {
             self.unprimed = Some(fault.kind);
         }
-        let ended =
-            matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed) || self.pinned || self.watching;
+        let ended = matches!(fault.kind, FaultKind::Pinned | FaultKind::Malformed)
+            || self.is_fixed()
+            || self.watching;
         refusal.words = (!ended).then(|| words.freeze());
         refusal
     }

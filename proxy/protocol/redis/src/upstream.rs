@@ -22,7 +22,7 @@ mod preamble;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use preamble::{connect, connect_bare};
+pub(crate) use preamble::connect;
 
 /// A reply is collected up to this size, and streamed beyond it.
 const COLLECT_BYTES: usize = 256 * 1024;

@@ -6,10 +6,13 @@ use bytes::Bytes;
 
 use super::frame;
 use crate::classify::{Kind, Relayed, Topic};
+use crate::session::ends_transaction;
 use crate::wire::args;
 
 /// Bytes of names that are kept; a client with more subscriptions can't be moved.
 const NAMES_BYTES: usize = 1024 * 1024;
+/// What is said here is meant for the connection whose number another one has given (`CLIENT TRACKING` with `REDIRECT`, in RESP2).
+const INVALIDATIONS: &[u8] = b"__redis__:invalidate";
 /// `CLIENT TRACKING ON` may be said again with more prefixes.
 const TRACKING_MOST: usize = 16;
 
@@ -25,8 +28,10 @@ pub(super) struct Standing {
     tracking: Vec<Bytes>,
     wants_monitor: bool,
     monitors: bool,
-    /// Keys are watched, or commands queued.
-    open: bool,
+    /// Keys are watched.
+    watched: bool,
+    /// A transaction is open.
+    queues: bool,
     /// The command behind `CLIENT CACHING` has not come.
     caching: bool,
     /// There was more than is kept.
@@ -34,30 +39,21 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Whether the request leaves nothing behind that is not followed here.
-    pub(super) fn follows(&mut self, kind: Kind, frame: &[u8]) -> bool {
-        match kind {
-            Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts => true,
-            Kind::Multi | Kind::Watch => {
-                self.open = true;
-                true
-            }
-            Kind::Exec | Kind::Discard | Kind::Unwatch => true,
-            // Its answers to redirected keys go to a connection whose number will be another.
-            Kind::Relay(Relayed::Tracking) => {
-                !self.open && !args(frame).any(|arg| arg.eq_ignore_ascii_case(b"REDIRECT"))
-            }
-            Kind::Relay(_) => !self.open,
-            _ => false,
-        }
+    /// Of a connection that holds watched keys, or nothing.
+    pub(super) fn new(watched: bool) -> Self {
+        Self { watched, ..Self::default() }
     }
 
     /// The server has answered a request.
-    pub(super) fn answered(&mut self, kind: Kind, frame: &Bytes, refused: bool) {
+    pub(super) fn answered(&mut self, kind: Kind, frame: &Bytes, answer: &[u8]) {
+        let refused = answer.first() == Some(&b'-');
         self.caching = kind == Kind::Relay(Relayed::Caching) && !refused;
         match kind {
-            Kind::Exec | Kind::Discard => self.open = false,
-            _ if refused => {}
+            kind if ends_transaction(kind, answer) => (self.watched, self.queues) = (false, false),
+            _ if refused || self.queues => {}
+            Kind::Multi => self.queues = true,
+            Kind::Watch => self.watched = true,
+            Kind::Unwatch => self.watched = false,
             Kind::Relay(Relayed::Monitor) => (self.wants_monitor, self.monitors) = (true, true),
             Kind::Relay(Relayed::Tracking) => {
                 let on = args(frame).nth(2).is_some_and(|arg| arg.eq_ignore_ascii_case(b"ON"));
@@ -119,13 +115,24 @@ impl Standing {
         !self.tracking.is_empty()
     }
 
+    /// Whether what is sent now is queued.
+    pub(super) fn queues(&self) -> bool {
+        self.queues
+    }
+
     pub(super) fn hears(&self, channel: &[u8]) -> bool {
         self.channels.contains(channel)
     }
 
     /// Whether another connection can be brought into the same state.
     pub(super) fn can_move(&self) -> bool {
-        !self.open && !self.caching && !self.overflown && self.tracking.len() <= TRACKING_MOST
+        let redirected = self.hears(INVALIDATIONS);
+        !redirected
+            && !self.watched
+            && !self.queues
+            && !self.caching
+            && !self.overflown
+            && self.tracking.len() <= TRACKING_MOST
     }
 
     /// What brings another connection into the same state.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const NOTHING: Begun = Begun { matched: true, fixed: false, watched: false };
+
 fn batch(line: &str) -> Batch {
     let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     Batch {
@@ -21,7 +23,7 @@ fn batch(line: &str) -> Batch {
 }
 
 fn relay(resp3: bool, asked: &[&str]) -> RedisRelay {
-    let mut relay = RedisRelay::new(resp3);
+    let mut relay = RedisRelay::new(resp3, NOTHING, Arc::default());
     for line in asked {
         relay.sent(&batch(line));
     }
@@ -106,10 +108,9 @@ fn what_cannot_be_known_of_a_connection_keeps_it_where_it_is() {
     for asked in [
         &["SUBSCRIBE a", "CLIENT NO-EVICT ON"][..],
         &["CLIENT TRACKING ON REDIRECT 7"],
+        &["SUBSCRIBE a", "SELECT 1"],
         &["CLIENT REPLY OFF"],
         &["SUBSCRIBE a", "HELLO 3"],
-        &["SUBSCRIBE a", "MULTI"],
-        &["SUBSCRIBE a", "WATCH k"],
     ] {
         let mut relay = relay(true, asked);
         assert_eq!(asks(&mut relay), None, "{asked:?}");
@@ -120,6 +121,67 @@ fn what_cannot_be_known_of_a_connection_keeps_it_where_it_is() {
     hear(&mut relay, "+OK|+OK|");
     assert_eq!(asks(&mut relay), None, "the command behind it would not be tracked");
     hear(&mut relay, "_|");
+}
+
+#[test]
+fn who_hears_of_keys_that_another_connection_has_read_stays_where_that_one_sends_them() {
+    let mut relay = relay(false, &["CLIENT ID", "SUBSCRIBE a", "SUBSCRIBE __redis__:invalidate"]);
+    hear(&mut relay, &format!(":7|{A}"));
+    assert_eq!(asks(&mut relay).expect("moves"), ["SUBSCRIBE a", "SUBSCRIBE __redis__:invalidate"]);
+    hear(&mut relay, &format!("{A}*3|$9|subscribe|$20|__redis__:invalidate|:2|"));
+    assert_eq!(asks(&mut relay), None);
+}
+
+#[test]
+fn watched_keys_and_queued_commands_keep_a_client_where_it_is_until_their_end() {
+    let mut relay =
+        relay(true, &["WATCH k", "MULTI", "EXEC", "MULTI", "UNWATCH", "DISCARD", "WATCH k", "UNWATCH"]);
+    for (said, moves) in [
+        // What is not answered goes again.
+        ("", true),
+        ("+OK|", false),
+        ("+OK|", false),
+        ("-EXECABORT no|", true),
+        ("+OK|", false),
+        ("+QUEUED|", false),
+        ("+OK|", true),
+        ("+OK|", false),
+        ("+OK|", true),
+    ] {
+        hear(&mut relay, said);
+        assert_eq!(relay.standing.can_move(), moves, "{said}");
+    }
+}
+
+#[test]
+fn what_an_exec_that_subscribes_is_answered_passes_as_it_is() {
+    let mut relay = relay(true, &["MULTI", "SUBSCRIBE a b"]);
+    assert!(!relay.is_matched());
+    let said = "+OK|+QUEUED|*1|>3|$9|subscribe|$1|a|:1|>3|$9|subscribe|$1|b|:2|>3|$7|message|$1|a|$1|x|";
+    assert_eq!(hear(&mut relay, said), (said.to_owned(), 0));
+    assert_eq!(asks(&mut relay), None);
+}
+
+#[test]
+fn a_relayed_session_that_changes_its_version_is_followed() {
+    let list = "*2|$7|message|$1|x|";
+    let mut relay = relay(false, &["HELLO 3", "SUBSCRIBE a", "LRANGE k 0 -1", "RESET", "LRANGE k 0 -1"]);
+    assert_eq!(hear(&mut relay, "%1|$5|proto|:3|").1, 1);
+    assert_eq!(hear(&mut relay, ">3|$9|subscribe|$1|a|:1|").1, 1);
+    assert_eq!(hear(&mut relay, list).1, 1, "no message: those are pushes now");
+    assert_eq!(hear(&mut relay, "+RESET|").1, 1);
+    assert_eq!(hear(&mut relay, list).1, 1, "no message: nothing is subscribed to");
+}
+
+#[test]
+fn a_script_that_a_relayed_client_loads_is_kept_for_another_server() {
+    let scripts: Arc<Scripts> = Arc::default();
+    let mut relay = RedisRelay::new(true, NOTHING, Arc::clone(&scripts));
+    relay.sent(&batch("SCRIPT LOAD text"));
+    let anywhere = foretoken_types::Address::Unix("/nowhere".into());
+    assert_eq!(scripts.to_load(&anywhere, true), None);
+    hear(&mut relay, "$1|0|");
+    assert!(scripts.to_load(&anywhere, true).is_some());
 }
 
 #[test]

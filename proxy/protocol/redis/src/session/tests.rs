@@ -1,3 +1,4 @@
+use foretoken_protocol::Relay as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -254,7 +255,6 @@ fn what_a_transaction_set_stays_with_its_connection() {
     for (inside, then, pinned) in [
         (["SELECT", "1"], ["EXEC", "*1\r\n+OK\r\n"], true),
         (["AUTH", "secret"], ["EXEC", "*1\r\n+OK\r\n"], true),
-        (["HELLO", "3"], ["EXEC", "*1\r\n%0\r\n"], true),
         (["SELECT", "1"], ["DISCARD", "+OK\r\n"], false),
         (["SELECT", "1"], ["EXEC", "-EXECABORT\r\n"], false),
         (["INCR", "a"], ["EXEC", "*1\r\n:1\r\n"], false),
@@ -264,9 +264,8 @@ fn what_a_transaction_set_stays_with_its_connection() {
         reply(&mut session, &inside, b"+QUEUED\r\n");
         reply(&mut session, &then[..1], then[1].as_bytes());
         assert_eq!(session.is_pinned(), pinned, "{inside:?} {then:?}");
-        // A relay has a connection of its own, which would be in another database, or another user's.
-        let refused = matches!(session.step(&mut frames(&[&["MONITOR"]])), Step::Answer { close: true, .. });
-        assert_eq!(refused, pinned, "{inside:?} {then:?}");
+        let mut relay = session.relay().expect("nothing was lost");
+        assert_eq!(relay.renew(Epoch(2)).is_none(), pinned, "{inside:?} {then:?}");
     }
 }
 
@@ -284,7 +283,7 @@ fn what_the_server_refused_ends_nothing() {
         (&["RESET", "x"], words),
     ] {
         assert_eq!(reply(&mut session, command, words), Retirement::Keep, "{command:?}");
-        assert!(session.is_atomic() && *session.key() == third, "{command:?}");
+        assert!(session.watching && *session.key() == third, "{command:?}");
     }
     reply(&mut session, &["MULTI"], b"+OK\r\n");
     reply(&mut session, &["DISCARD", "x"], words);
@@ -358,18 +357,54 @@ fn a_hello_that_failed_behind_its_login_leaves_its_connection_to_nobody() {
 }
 
 #[test]
-fn no_relay_begins_between_watch_or_multi_and_exec() {
-    for (begin, relay) in [
-        (&["WATCH", "a"][..], &["CLIENT", "TRACKING", "ON"][..]),
-        (&["MULTI"], &["SUBSCRIBE", "c"]),
-        (&["MULTI"], &["CLIENT", "REPLY", "SKIP"]),
+fn a_relayed_command_inside_of_a_transaction_is_queued_and_its_exec_begins_the_relay() {
+    for (inside, told, then) in [
+        (&["SUBSCRIBE", "c"][..], &b"+QUEUED\r\n"[..], "Relay"),
+        (&["CLIENT", "REPLY", "OFF"], b"+QUEUED\r\n", "Relay"),
+        (&["HELLO", "3"], b"+QUEUED\r\n", "Relay"),
+        (&["SYNC"], b"-ERR Command not allowed inside a transaction\r\n", "Dedicated"),
+    ] {
+        for (end, carriage) in [("EXEC", then), ("DISCARD", "Dedicated")] {
+            let mut session = RedisSession::default();
+            reply(&mut session, &["MULTI"], b"+OK\r\n");
+            reply(&mut session, inside, told);
+            let Step::Batch(batch) = session.step(&mut frames(&[&[end]])) else { panic!("a batch") };
+            assert_eq!(format!("{:?}", batch.carriage), carriage, "{inside:?} {end}");
+            if carriage == "Relay" {
+                let relay = session.relay().expect("nothing was lost");
+                assert!(!relay.is_matched(), "how many answers its EXEC gets is not known");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_relay_stays_where_its_session_holds_what_cannot_be_moved() {
+    for (held, moves) in [
+        (&["CLIENT", "ID"][..], true),
+        (&["SELECT", "2"], true),
+        (&["WATCH", "a"], false),
+        (&["READONLY"], false),
     ] {
         let mut session = RedisSession::default();
-        reply(&mut session, begin, b"+OK\r\n");
-        let told = drive(&mut session, &mut frames(&[relay, &["SET", "a", "1"]]));
-        assert_eq!(told.len(), 1, "nothing goes on behind it: {told:?}");
-        assert!(told[0].starts_with("answer -ERR Foretoken") && told[0].ends_with("true"), "{told:?}");
+        reply(&mut session, held, b"+OK\r\n");
+        let Step::Batch(batch) = session.step(&mut frames(&[&["SUBSCRIBE", "c"]])) else { panic!("a batch") };
+        assert_eq!(batch.carriage, Carriage::Relay, "{held:?}");
+        let mut relay = session.relay().expect("nothing was lost");
+        assert_eq!(relay.renew(Epoch(2)).is_some(), moves, "{held:?}");
     }
+}
+
+#[test]
+fn no_relay_forgets_that_watched_keys_were_left_behind() {
+    let mut session = RedisSession::default();
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    let Step::Batch(batch) = session.step(&mut frames(&[&["CLIENT", "TRACKING", "ON"]])) else {
+        panic!("a batch")
+    };
+    assert!(session.relay().is_some());
+    assert_eq!(session.moved(&batch), None);
+    assert!(session.relay().is_none());
 }
 
 #[test]

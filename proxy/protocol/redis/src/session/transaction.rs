@@ -10,6 +10,18 @@ use crate::reply;
 /// Bytes of queued commands that are kept for a replay; a longer transaction can't be moved.
 const REPLAY_BYTES: usize = 1024 * 1024;
 
+/// Whether a command that was answered so has ended the transaction, if there was one.
+///
+/// An `EXEC` that is refused discards it all the same (`rejectCommand` in `server.c`). Of the general kind are only its refusals
+/// where there is nothing to end; a `DISCARD` that is refused ends nothing.
+pub(crate) fn ends_transaction(kind: Kind, reply: &[u8]) -> bool {
+    match kind {
+        Kind::Exec => !reply.starts_with(b"-ERR "),
+        Kind::Discard => reply.first() != Some(&b'-'),
+        _ => false,
+    }
+}
+
 /// A transaction that has begun.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -22,8 +34,8 @@ pub(super) struct Transaction {
     fixed: bool,
     /// It holds something that changes its connection (`SELECT`, `AUTH`): that comes into force with its `EXEC`.
     sets: bool,
-    /// Of that, who the session is or where it works: its key won't say so.
-    hides: bool,
+    /// After its `EXEC` the server speaks unasked, or in another version of the protocol.
+    begins_a_relay: bool,
     /// What the queued commands touch, and so what its `EXEC` does.
     blocks: Blocks,
     fate: Fate,
@@ -47,7 +59,7 @@ impl Transaction {
             refused: 0,
             fixed: false,
             sets: false,
-            hides: false,
+            begins_a_relay: false,
             blocks: Blocks::NONE,
             fate: Fate::Open,
         }
@@ -90,8 +102,8 @@ impl Transaction {
         self.sets
     }
 
-    pub(super) fn hides(&self) -> bool {
-        self.hides
+    pub(super) fn begins_a_relay(&self) -> bool {
+        self.begins_a_relay
     }
 
     pub(super) fn blocks(&self) -> Blocks {
@@ -109,7 +121,7 @@ impl Transaction {
         self.refused += reply.split_inclusive(|byte| *byte == b'\n').filter(|line| line[0] == b'-').count();
         let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts);
         self.sets |= !plain && !matches!(kind, Kind::Multi | Kind::Watch | Kind::Unwatch);
-        self.hides |= kind.is_setup();
+        self.begins_a_relay |= matches!(kind, Kind::Relay(_) | Kind::Hello) && reply.first() == Some(&b'+');
         if self.fixed {
             return;
         }

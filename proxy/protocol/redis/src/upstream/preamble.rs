@@ -22,7 +22,7 @@ pub(crate) async fn connect(
     shared: bool,
     meter: Rc<dyn Meter>,
 ) -> Result<RedisUpstream, Fault> {
-    let mut stream = connect_bare(connector, key).await?;
+    let mut stream = greet(connector, key).await?;
     if let Some((frames, requests)) = scripts.to_load(&connector.address, shared) {
         let loaded = exchange(&mut stream, &frames, requests);
         match tokio::time::timeout(connector.limit, loaded).await {
@@ -35,7 +35,8 @@ pub(crate) async fn connect(
     Ok(RedisUpstream::start(stream, shared, meter))
 }
 
-pub(crate) async fn connect_bare(connector: &Connector, key: &SessionKey) -> Result<Stream, Fault> {
+/// A socket in the state `key`.
+async fn greet(connector: &Connector, key: &SessionKey) -> Result<Stream, Fault> {
     let fault = Fault::safe(FaultKind::Connect);
     let mut stream = connector.connect().await.map_err(|error| {
         tracing::debug!(address = %connector.address, error = %error, "upstream connect failed");

@@ -29,7 +29,7 @@ const ROWS: &[Kindred] = &[
         matches!(row, Row::Is(_, Kind::Relay(Relayed::Monitor | Relayed::Tracking | Relayed::Caching)))
     }),
     ("no replies one by one", |row| matches!(row, Row::Is(_, Kind::Relay(Relayed::Opaque)))),
-    ("tied to one server", |row| matches!(row, Row::Is(_, Kind::Sticky))),
+    ("tied to one server", |row| matches!(row, Row::Is(_, Kind::Identity | Kind::Sticky))),
     ("the end", |row| matches!(row, Row::Is(_, Kind::Quit | Kind::Foreign))),
 ];
 
