@@ -169,6 +169,26 @@ async fn an_exec_whose_answer_nobody_knows_is_acknowledged_only_when_a_mirror_ha
 }
 
 #[tokio::test]
+async fn the_rest_of_a_long_request_that_was_refused_goes_nowhere() {
+    let (old, _new, mut path) = two().await;
+    path.tunables(|tunables| {
+        tunables.hold_max = Duration::from_millis(50);
+        tunables.hold_bytes = 16 * 1024 * 1024;
+    });
+    let mut client = Wire::connect(&path).await;
+    client.ask("HELLO 3\r\nSUBSCRIBE a").await;
+    client.skip_hello().await;
+    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    path.hold(HoldScope::Writes, false).await;
+    let value = "\r\nDEL none\r\n".repeat(200_000);
+    client.ask(&format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}", value.len())).await;
+    client.hears("-LOADING Foretoken waited in vain for a primary: not executed, try again|").await;
+    client.ask("GET k").await;
+    client.hears("_|").await;
+    assert!(!query::<String>(&old, "INFO commandstats").contains("cmdstat_del"));
+}
+
+#[tokio::test]
 async fn a_drain_does_not_wait_for_an_answer_that_nobody_would_recognise() {
     let (old, _new, mut path) = two().await;
     let mut client = Wire::connect(&path).await;

@@ -34,6 +34,7 @@ pub(crate) async fn serve<P: Protocol>(
     client: &Rc<Client<P>>,
     down: &mut Downstream,
     first: Batch,
+    long: bool,
 ) -> Result<(), Over> {
     let since = store.view.now();
     let mut server = match server::begin(store, client, &first).await {
@@ -53,7 +54,8 @@ pub(crate) async fn serve<P: Protocol>(
         client,
         relay,
         under_way: VecDeque::new(),
-        held: Some(Held::admitted(first, since)),
+        held: Some(Held::admitted(first, since, long)),
+        skips: false,
         unmatched: false,
     };
     while relaying.run(down, &mut server).await? == Ended::Moved {
@@ -71,6 +73,8 @@ struct Relaying<'a, P: Protocol> {
     under_way: VecDeque<UnderWay>,
     /// A request that waits until it is admitted.
     held: Option<Held>,
+    /// The long request that is coming was refused: the rest of it goes nowhere.
+    skips: bool,
     /// A write was sent whose answer nobody would recognise.
     unmatched: bool,
 }
@@ -83,13 +87,15 @@ struct UnderWay {
 struct Held {
     batch: Batch,
     since: BootInstant,
+    /// It is only the beginning of a request.
+    long: bool,
     wait: LocalBoxFuture<'static, Result<(), Fault>>,
 }
 
 impl Held {
     /// It is sent at the next chance.
-    fn admitted(batch: Batch, since: BootInstant) -> Self {
-        Self { batch, since, wait: Box::pin(std::future::ready(Ok(()))) }
+    fn admitted(batch: Batch, since: BootInstant, long: bool) -> Self {
+        Self { batch, since, long, wait: Box::pin(std::future::ready(Ok(()))) }
     }
 }
 
@@ -150,15 +156,19 @@ impl<P: Protocol> Relaying<'_, P> {
     /// Sends the requests on that have been read and may be sent now. `true`: the client has said goodbye.
     async fn pass_on(&mut self, down: &mut Downstream, server: &mut Server) -> Result<bool, Over> {
         while self.under_way.len() < UNDER_WAY_MOST {
-            let (batch, since) = match self.held.take() {
-                Some(held) => (held.batch, held.since),
+            let (batch, since, long) = match self.held.take() {
+                Some(held) => (held.batch, held.since, held.long),
                 None => {
                     let step = self.client.session.borrow_mut().step(&mut down.input);
                     match step {
                         Step::Starved => return Ok(false),
-                        Step::Batch(batch) | Step::Long(batch) => (batch, self.store.view.now()),
-                        Step::Piece { bytes, .. } => {
-                            server.send(&bytes).await?;
+                        Step::Batch(batch) => (batch, self.store.view.now(), false),
+                        Step::Long(batch) => (batch, self.store.view.now(), true),
+                        Step::Piece { bytes, last } => {
+                            if !self.skips {
+                                server.send(&bytes).await?;
+                            }
+                            self.skips &= !last;
                             continue;
                         }
                         Step::Answer { reply, close } => {
@@ -173,12 +183,12 @@ impl<P: Protocol> Relaying<'_, P> {
                 }
             };
             if let Some(wait) = must_wait(self.store, self.client, &batch, since) {
-                self.held = Some(Held { batch, since, wait });
+                self.held = Some(Held { batch, since, long, wait });
                 return Ok(false);
             }
             if !self.store.view.still_admits(server.target(), batch.access) {
                 // Admitted, but not here.
-                self.held = Some(Held::admitted(batch, since));
+                self.held = Some(Held::admitted(batch, since, long));
                 return Ok(false);
             }
             self.send(server, &batch).await?;
@@ -224,6 +234,7 @@ impl<P: Protocol> Relaying<'_, P> {
         match self.held.take() {
             // In its place among the replies only when it is the next.
             Some(held) if self.under_way.is_empty() => {
+                self.skips = held.long;
                 refuse(self.store, self.client, down, &held.batch, fault).await
             }
             held => {

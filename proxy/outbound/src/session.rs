@@ -186,7 +186,10 @@ async fn run<P: Protocol>(
             }
             // Apart, so that a session without one does not keep room for it.
             Step::Batch(batch) if batch.carriage == Carriage::Relay => {
-                return Box::pin(relay::serve(store, client, down, batch)).await;
+                return Box::pin(relay::serve(store, client, down, batch, false)).await;
+            }
+            Step::Long(batch) if batch.carriage == Carriage::Relay => {
+                return Box::pin(relay::serve(store, client, down, batch, true)).await;
             }
             Step::Batch(batch) => exchange(store, client, down, &mut stack, batch).await?,
             Step::Long(batch) => {
