@@ -116,6 +116,25 @@ async fn a_write_of_a_relayed_client_waits_for_the_new_primary() {
 }
 
 #[tokio::test]
+async fn a_blocked_pop_of_a_relayed_client_goes_on_at_the_new_primary() {
+    let (old, new, mut path) = two().await;
+    let mut client = Wire::connect(&path).await;
+    client.ask("HELLO 3\r\nSUBSCRIBE a\r\nBLPOP q 100\r\nGET k").await;
+    client.skip_hello().await;
+    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    let end = Instant::now() + LONG;
+    while !query::<String>(&old, "INFO clients").contains("blocked_clients:1") {
+        assert!(Instant::now() < end, "it waits");
+        tokio::task::yield_now().await;
+    }
+    path.hold(HoldScope::Writes, false).await;
+    let () = query(&old, &format!("REPLICAOF 127.0.0.1 {}", new.port));
+    path.move_to("e1", 2);
+    let () = query(&new, "RPUSH q x");
+    client.hears("*2|$1|q|$1|x|_|").await;
+}
+
+#[tokio::test]
 async fn a_relayed_client_whose_write_is_in_doubt_is_cut() {
     let (old, _new, mut path) = two().await;
     let mut client = Wire::connect(&path).await;

@@ -3,6 +3,8 @@
 //! The first byte says where the rest is cut; each property must hold however bytes come.
 #![allow(unreachable_pub, reason = "a library for some, a module for others")]
 
+use std::time::Duration;
+
 use bytes::{Buf as _, BytesMut};
 use foretoken_protocol::{Batch, BlockMap, Blocks, Carriage, Protocol as _, Relay as _, Session as _, Step};
 use foretoken_protocol_redis::Redis;
@@ -175,6 +177,6 @@ pub fn relay(bytes: &[u8]) {
         let Ok(passed) = relay.received(&mut input) else { return };
         assert!(passed.bytes.len() + input.len() <= before);
     }
-    relay.renew(Epoch(2));
-    relay.renew(Epoch(3));
+    relay.renew(Epoch(2), Duration::ZERO);
+    relay.renew(Epoch(3), Duration::MAX);
 }

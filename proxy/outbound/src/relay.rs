@@ -54,6 +54,7 @@ pub(crate) async fn serve<P: Protocol>(
         client,
         relay,
         under_way: VecDeque::new(),
+        oldest_since: since,
         held: Some(Held::admitted(first, since, long)),
         skips: false,
         unmatched: false,
@@ -71,6 +72,8 @@ struct Relaying<'a, P: Protocol> {
     relay: P::Relay,
     /// Requests without an answer, oldest first.
     under_way: VecDeque<UnderWay>,
+    /// Since when the oldest of them is that.
+    oldest_since: BootInstant,
     /// A request that waits until it is admitted.
     held: Option<Held>,
     /// The long request that is coming was refused: the rest of it goes nowhere.
@@ -200,6 +203,9 @@ impl<P: Protocol> Relaying<'_, P> {
     async fn send(&mut self, server: &mut Server, batch: &Batch) -> Result<(), Over> {
         let blocks = self.relay.sent(batch);
         if self.relay.is_matched() {
+            if self.under_way.is_empty() {
+                self.oldest_since = self.store.view.now();
+            }
             let counted = (!blocks).then(|| self.store.view.in_flight.enter(batch));
             self.under_way.push_back(UnderWay { access: batch.access, _counted: counted });
         } else {
@@ -214,7 +220,7 @@ impl<P: Protocol> Relaying<'_, P> {
 
     /// Forwards what the server has said.
     async fn forward(&mut self, down: &mut Downstream, server: &mut Server) -> Result<(), Over> {
-        let Passed { bytes, answered } = self.relay.received(&mut server.input).map_err(|_| Over)?;
+        let Passed { bytes, answered, let_go } = self.relay.received(&mut server.input).map_err(|_| Over)?;
         let answered = (answered as usize).min(self.under_way.len());
         let answers_write = self.under_way.iter().take(answered).any(|asked| asked.access == Access::Write);
         // Of what nobody recognises, each may be the answer to a write.
@@ -225,6 +231,13 @@ impl<P: Protocol> Relaying<'_, P> {
         }
         down.forward(&self.store.view, Some(server.epoch), bytes).await?;
         self.under_way.drain(..answered);
+        if answered > 0 {
+            self.oldest_since = self.store.view.now();
+        }
+        if let (true, Some(oldest)) = (let_go, self.under_way.front_mut()) {
+            // It has changed nothing, and goes again.
+            oldest.access = Access::Read;
+        }
         self.store.tally.answered_here(u32::try_from(answered).unwrap_or(u32::MAX));
         Ok(())
     }
@@ -252,7 +265,9 @@ impl<P: Protocol> Relaying<'_, P> {
         }
         // Who may write there is no primary that is about to leave.
         let mut server = server::another(self.store, self.client, epoch).await.map_err(|_| Over)?;
-        let frames = self.relay.renew(server.epoch).ok_or(Over)?;
+        let now = self.store.view.now();
+        let frames = self.relay.renew(server.epoch, now.since(self.oldest_since)).ok_or(Over)?;
+        self.oldest_since = now;
         server.send(&frames).await?;
         self.store.tally.relay_renewed();
         Ok(server)

@@ -1,5 +1,7 @@
 //! Connections over which the server speaks without being asked.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use foretoken_types::{Epoch, Fault};
 
@@ -12,6 +14,8 @@ pub struct Passed {
     pub bytes: Bytes,
     /// How many of the oldest unanswered requests are answered with that.
     pub answered: u32,
+    /// The server has let the oldest of the others go without having executed it: it is for another server.
+    pub let_go: bool,
 }
 
 /// Follows what passes over one relayed connection ([`crate::Carriage::Relay`]), so that another one can take its place. Sans-IO.
@@ -32,6 +36,7 @@ pub trait Relay {
 
     /// The requests that bring a new connection into the state of the old one, which is gone: those that set the state, whose
     /// answers are not passed on, and behind them those that were not answered. The client may have missed what the server
-    /// said in between; if it has asked for it, it is told so, with `epoch`. `None`: there is something that can't be moved.
-    fn renew(&mut self, epoch: Epoch) -> Option<Bytes>;
+    /// said in between; if it has asked for it, it is told so, with `epoch`. The oldest of them has been under way for `waited`: if
+    /// it waits at the server, it does so for the rest of its time. `None`: there is something that can't be moved.
+    fn renew(&mut self, epoch: Epoch, waited: Duration) -> Option<Bytes>;
 }

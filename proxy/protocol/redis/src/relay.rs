@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use foretoken_protocol::{Batch, Passed, Relay};
 use foretoken_types::{Epoch, Fault, FaultKind};
 
-use crate::classify::{Kind, Relayed, classify};
+use crate::classify::{Kind, Relayed, classify, with_less_time};
 use crate::scripts::Scripts;
-use crate::wire::{ReplyScanner, args};
+use crate::wire::{ReplyScanner, args, is_turned_away};
 
 mod frame;
 mod standing;
@@ -58,6 +59,8 @@ pub struct RedisRelay {
     queuing: bool,
     /// It holds state that can't be moved.
     fixed: bool,
+    /// The server has let the oldest request go, and says nothing more.
+    let_go: bool,
     /// Nobody can tell which bytes answer what.
     opaque: bool,
     /// Another server is being told what the client wants; this is the epoch in which.
@@ -97,6 +100,7 @@ impl RedisRelay {
             standing: Standing::new(begun.watched),
             queuing: false,
             fixed: begun.fixed,
+            let_go: false,
             opaque: !begun.matched,
             renewing: None,
             scripts,
@@ -134,6 +138,12 @@ impl RedisRelay {
                 }
                 Ok(!matches!(ended, Some((_, true))))
             }
+            // It closes the connection behind that.
+            Said::Answer if self.let_go => Err(Fault::unknown(FaultKind::Malformed)),
+            Said::Answer if self.lets_go(head) => {
+                self.let_go = true;
+                Ok(false)
+            }
             Said::Answer => {
                 let Some(asked) = self.asked.front() else { return Ok(true) };
                 let (quiet, refused) = (asked.quiet, head.first() == Some(&b'-'));
@@ -153,6 +163,12 @@ impl RedisRelay {
                 Ok(!quiet)
             }
         }
+    }
+
+    /// Whether the server has another role now, and so keeps nobody waiting any more (`disconnectAllBlockedClients` in `blocked.c`).
+    fn lets_go(&self, head: &[u8]) -> bool {
+        let waits = self.asked.front().is_some_and(|asked| asked.kind == Kind::Blocking);
+        waits && head.starts_with(b"-UNBLOCKED ") && is_turned_away(&head[1..])
     }
 
     fn answered(&mut self, answered: &mut u32) {
@@ -224,7 +240,7 @@ impl Relay for RedisRelay {
 
     fn received(&mut self, input: &mut BytesMut) -> Result<Passed, Fault> {
         if self.opaque {
-            return Ok(Passed { bytes: input.split().freeze(), answered: 0 });
+            return Ok(Passed { bytes: input.split().freeze(), ..Passed::default() });
         }
         let mut passed = BytesMut::new();
         let mut answered = 0;
@@ -253,17 +269,21 @@ impl Relay for RedisRelay {
                 passed.extend_from_slice(&self.gap());
             }
         }
-        Ok(Passed { bytes: passed.freeze(), answered })
+        Ok(Passed { bytes: passed.freeze(), answered, let_go: self.let_go })
     }
 
-    fn renew(&mut self, epoch: Epoch) -> Option<Bytes> {
+    fn renew(&mut self, epoch: Epoch, waited: Duration) -> Option<Bytes> {
         self.asked.retain(|asked| !asked.quiet);
         if self.fixed || self.opaque || self.torn.is_some() || !self.standing.can_move() {
             return None;
         }
         if let Some(asked) = self.asked.front_mut() {
-            asked.frame = frame::without_confirmed(&asked.frame, asked.kind, asked.confirmations);
+            asked.frame = match asked.kind {
+                Kind::Blocking => with_less_time(&asked.frame, waited).unwrap_or(asked.frame.clone()),
+                kind => frame::without_confirmed(&asked.frame, kind, asked.confirmations),
+            };
         }
+        self.let_go = false;
         (self.scanner, self.scanned) = (ReplyScanner::default(), 0);
         self.kept = self.asked.iter().map(|asked| asked.frame.len()).sum();
         for frame in self.standing.requests().into_iter().rev() {

@@ -40,7 +40,7 @@ fn hear(relay: &mut RedisRelay, said: &str) -> (String, u32) {
 
 /// The requests that another server is sent, as lines.
 fn asks(relay: &mut RedisRelay) -> Option<Vec<String>> {
-    let frames = relay.renew(Epoch(7))?;
+    let frames = relay.renew(Epoch(7), Duration::from_secs(4))?;
     let (mut lines, mut rest) = (Vec::new(), &frames[..]);
     while !rest.is_empty() {
         let words: Vec<String> = args(rest).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
@@ -185,6 +185,22 @@ fn a_script_that_a_relayed_client_loads_is_kept_for_another_server() {
 }
 
 #[test]
+fn a_blocked_command_that_the_server_lets_go_waits_at_another_for_the_rest_of_its_time() {
+    let role =
+        "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)|";
+    let mut relay = relay(true, &["SUBSCRIBE a", "BLPOP q 10", "GET k"]);
+    let a = A.replacen('*', ">", 1);
+    assert_eq!(hear(&mut relay, &format!("{a}{role}")), (a, 1));
+    let mut more = BytesMut::from(&b"+OK\r\n"[..]);
+    assert!(relay.received(&mut more).is_err(), "the connection ends there");
+    assert_eq!(asks(&mut relay).expect("moves"), ["SUBSCRIBE a", "BLPOP q 6.000", "GET k"]);
+    hear(&mut relay, &A.replacen('*', ">", 1));
+    // Who let it go was another client, and said so.
+    let killed = "-UNBLOCKED client unblocked via CLIENT UNBLOCK|";
+    assert_eq!(hear(&mut relay, killed), (killed.to_owned(), 1));
+}
+
+#[test]
 fn a_transaction_that_has_ended_leaves_nothing_behind() {
     for end in ["*0|", "-EXECABORT no|"] {
         let mut relay = relay(true, &["SUBSCRIBE a", "MULTI", "EXEC"]);
@@ -264,6 +280,6 @@ proptest! {
                 break;
             }
         }
-        relay.renew(Epoch(1));
+        relay.renew(Epoch(1), Duration::ZERO);
     }
 }

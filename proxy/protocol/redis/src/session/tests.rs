@@ -265,7 +265,7 @@ fn what_a_transaction_set_stays_with_its_connection() {
         reply(&mut session, &then[..1], then[1].as_bytes());
         assert_eq!(session.is_pinned(), pinned, "{inside:?} {then:?}");
         let mut relay = session.relay().expect("nothing was lost");
-        assert_eq!(relay.renew(Epoch(2)).is_none(), pinned, "{inside:?} {then:?}");
+        assert_eq!(relay.renew(Epoch(2), Duration::ZERO).is_none(), pinned, "{inside:?} {then:?}");
     }
 }
 
