@@ -458,8 +458,8 @@ impl Session for RedisSession {
             kind if kind.is_setup() => {
                 if succeeded {
                     self.key.apply(kind, args(&batch.frames));
-                } else if kind == Kind::Hello && may_have_logged_in(&batch.frames, reply) {
-                    // The connection may be another user's than the key says: nobody else may have it.
+                } else if kind == Kind::Hello && may_have_set(&batch.frames, reply) {
+                    // The connection may be another user's than the key says, or have another name: nobody else may have it.
                     self.pinned = true;
                 }
                 if !self.is_pinned() {
@@ -641,11 +641,15 @@ impl Session for RedisSession {
     }
 }
 
-/// Whether a `HELLO` that failed may have changed the connection's user: Redis before 7.2 takes its options one by one, and
-/// finds a wrong one behind `AUTH` too late (`helloCommand` in `networking.c`).
-fn may_have_logged_in(frame: &[u8], reply: &[u8]) -> bool {
-    let early = [&b"-WRONGPASS "[..], b"-NOPROTO "].iter().any(|code| reply.starts_with(code));
-    !early && args(frame).any(|arg| arg.eq_ignore_ascii_case(b"AUTH"))
+/// Whether a `HELLO` that failed may have changed the connection's user or name: Redis before 7.2 takes its options one by one, and
+/// finds a wrong one behind them too late (`helloCommand` in `networking.c`).
+fn may_have_set(frame: &[u8], reply: &[u8]) -> bool {
+    /// `HELLO 3 AUTH user password`.
+    const LOGIN_ONLY: usize = 5;
+    let login_failed = reply.starts_with(b"-WRONGPASS ") && args(frame).total() == LOGIN_ONLY;
+    let sets = |arg: &[u8]| [&b"AUTH"[..], b"SETNAME"].iter().any(|option| arg.eq_ignore_ascii_case(option));
+    // The version comes first.
+    !login_failed && !reply.starts_with(b"-NOPROTO ") && args(frame).skip(2).any(sets)
 }
 
 /// A line for each unknown command, once per thread and name, within a bound.

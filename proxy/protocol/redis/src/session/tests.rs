@@ -341,18 +341,27 @@ fn a_transaction_whose_end_has_an_argument_too_many_is_not_whole() {
 }
 
 #[test]
-fn a_hello_that_failed_behind_its_login_leaves_its_connection_to_nobody() {
-    for (told, pinned) in [
-        ("-ERR Syntax error in HELLO option 'BAD'\r\n", true),
-        ("-WRONGPASS invalid username-password pair or user is disabled.\r\n", false),
-        ("-NOPROTO unsupported protocol version\r\n", false),
-        ("%0\r\n", false),
+fn a_hello_that_failed_behind_an_option_leaves_its_connection_to_nobody() {
+    let wrong_option = "-ERR Syntax error in HELLO option 'BAD'\r\n";
+    let wrong_password = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    let login = ["HELLO", "3", "auth", "user", "secret"];
+    for (more, told, pinned) in [
+        (&["BAD"][..], wrong_option, true),
+        (&[], wrong_password, false),
+        (&["SETNAME", "n"], wrong_password, true),
+        (&["AUTH", "user", "other"], wrong_password, true),
+        (&["BAD"], "-NOPROTO unsupported protocol version\r\n", false),
+        (&[], "%0\r\n", false),
     ] {
         let mut session = RedisSession::default();
-        let args = ["HELLO", "3", "auth", "user", "secret", "BAD"];
-        let retirement = reply(&mut session, &args, told.as_bytes());
-        assert_eq!(session.is_pinned(), pinned, "{told}");
-        assert_eq!(retirement == Retirement::Surplus, !pinned, "{told}");
+        let retirement = reply(&mut session, &[&login, more].concat(), told.as_bytes());
+        assert_eq!(session.is_pinned(), pinned, "{more:?} {told}");
+        assert_eq!(retirement == Retirement::Surplus, !pinned, "{more:?} {told}");
+    }
+    for (last, pinned) in [("AUTH", true), ("SETNAME", true), ("n", false)] {
+        let mut session = RedisSession::default();
+        reply(&mut session, &["HELLO", "3", last], wrong_option.as_bytes());
+        assert_eq!(session.is_pinned(), pinned, "{last}");
     }
 }
 
@@ -391,7 +400,7 @@ fn a_relay_stays_where_its_session_holds_what_cannot_be_moved() {
         let Step::Batch(batch) = session.step(&mut frames(&[&["SUBSCRIBE", "c"]])) else { panic!("a batch") };
         assert_eq!(batch.carriage, Carriage::Relay, "{held:?}");
         let mut relay = session.relay().expect("nothing was lost");
-        assert_eq!(relay.renew(Epoch(2)).is_some(), moves, "{held:?}");
+        assert_eq!(relay.renew(Epoch(2), Duration::ZERO).is_some(), moves, "{held:?}");
     }
 }
 
