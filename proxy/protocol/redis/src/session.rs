@@ -440,6 +440,9 @@ impl Session for RedisSession {
                 // What was set in it is known to its connection only.
                 let executed = self.transaction.as_ref().filter(|_| kind == Kind::Exec && succeeded);
                 self.pinned |= executed.is_some_and(Transaction::sets);
+                if let Some(transaction) = executed {
+                    transaction.scripts(reply, |frame| self.scripts.executed(frame));
+                }
                 self.end_transaction();
             }
             Kind::Reset if succeeded => {

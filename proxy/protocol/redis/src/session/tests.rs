@@ -270,6 +270,30 @@ fn what_a_transaction_set_stays_with_its_connection() {
 }
 
 #[test]
+fn scripts_that_a_transaction_has_loaded_are_kept_for_another_server() {
+    let requests = [&["SET", "k", "v"][..], &["SCRIPT", "LOAD", "wrong"], &["SCRIPT", "LOAD", "right"]];
+    for (end, told, kept) in [
+        ("EXEC", "*3\r\n+OK\r\n-ERR Error compiling script\r\n$5\r\nsha-1\r\n", 1),
+        ("EXEC", "*3\r\n+OK\r\n$5\r\nsha-0\r\n$5\r\nsha-1\r\n", 2),
+        // The beginning of a long answer.
+        ("EXEC", "*3\r\n+OK\r\n$5\r\nsha-0\r\n$5\r\n", 1),
+        ("EXEC", "*-1\r\n", 0),
+        ("EXEC", "-EXECABORT no\r\n", 0),
+        ("DISCARD", "+OK\r\n", 0),
+    ] {
+        let scripts: Arc<Scripts> = Arc::default();
+        let mut session = RedisSession::new(SessionKey::default(), None, Arc::clone(&scripts));
+        reply(&mut session, &["MULTI"], b"+OK\r\n");
+        for request in requests {
+            reply(&mut session, request, b"+QUEUED\r\n");
+        }
+        reply(&mut session, &[end], told.as_bytes());
+        let anywhere = foretoken_types::Address::Unix("/nowhere".into());
+        assert_eq!(scripts.to_load(&anywhere, true).map_or(0, |(_, count)| count), kept, "{end} {told}");
+    }
+}
+
+#[test]
 fn what_the_server_refused_ends_nothing() {
     let words: &[u8] = b"-ERR wrong number of arguments for this command\r\n";
     let mut session = RedisSession::default();

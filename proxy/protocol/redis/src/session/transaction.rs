@@ -4,8 +4,9 @@ use bytes::{Bytes, BytesMut};
 use foretoken_protocol::{Batch, Blocks, Restore};
 use foretoken_types::FaultKind;
 
-use crate::classify::Kind;
+use crate::classify::{Kind, classify};
 use crate::reply;
+use crate::wire::{ReplyScanner, RequestScanner, Scan};
 
 /// Bytes of queued commands that are kept for a replay; a longer transaction can't be moved.
 const REPLAY_BYTES: usize = 1024 * 1024;
@@ -32,6 +33,8 @@ pub(super) struct Transaction {
     refused: usize,
     /// Too long, or holding something that another connection would not queue in the same way.
     fixed: bool,
+    /// It holds something that loads scripts or forgets them.
+    loads: bool,
     /// It holds something that changes its connection (`SELECT`, `AUTH`): that comes into force with its `EXEC`.
     sets: bool,
     /// After its `EXEC` the server speaks unasked, or in another version of the protocol.
@@ -58,6 +61,7 @@ impl Transaction {
             requests: 1,
             refused: 0,
             fixed: false,
+            loads: false,
             sets: false,
             begins_a_relay: false,
             blocks: Blocks::NONE,
@@ -106,6 +110,26 @@ impl Transaction {
         self.begins_a_relay
     }
 
+    /// Tells of each request to load or forget scripts that succeeded, by the `reply` to its `EXEC`.
+    pub(super) fn scripts(&self, reply: &[u8], mut tell: impl FnMut(&[u8])) {
+        // `*2`, and then as many replies.
+        let header = reply.iter().position(|byte| *byte == b'\n').map_or(reply.len(), |end| end + 1);
+        let (mut requests, mut replies) = (&self.frames[..], &reply[header..]);
+        let mut is_multi = true;
+        while self.loads
+            && let Some(request) = next(&mut requests, request_length)
+        {
+            // It was answered before.
+            if std::mem::take(&mut is_multi) {
+                continue;
+            }
+            let Some(reply) = next(&mut replies, reply_length) else { return };
+            if reply[0] != b'-' && classify(request).kind == Kind::Scripts {
+                tell(request);
+            }
+        }
+    }
+
     pub(super) fn blocks(&self) -> Blocks {
         self.blocks
     }
@@ -120,6 +144,7 @@ impl Transaction {
         // Each line is a reply: what is queued has no longer ones.
         self.refused += reply.split_inclusive(|byte| *byte == b'\n').filter(|line| line[0] == b'-').count();
         let plain = matches!(kind, Kind::Plain | Kind::Blocking | Kind::Wait | Kind::Scripts);
+        self.loads |= kind == Kind::Scripts;
         self.sets |= !plain && !matches!(kind, Kind::Multi | Kind::Watch | Kind::Unwatch);
         self.begins_a_relay |= matches!(kind, Kind::Relay(_) | Kind::Hello) && reply.first() == Some(&b'+');
         if self.fixed {
@@ -140,4 +165,23 @@ impl Transaction {
         }
         Restore::Replay { frames: Bytes::copy_from_slice(&self.frames), requests: self.requests }
     }
+}
+
+/// Takes what is that long off the front.
+fn next<'a>(bytes: &mut &'a [u8], length: impl Fn(&[u8]) -> Option<usize>) -> Option<&'a [u8]> {
+    let (front, rest) = bytes.split_at_checked(length(bytes)?)?;
+    *bytes = rest;
+    Some(front)
+}
+
+fn request_length(bytes: &[u8]) -> Option<usize> {
+    match RequestScanner::default().scan(bytes) {
+        Ok(Scan::Complete(frame)) => Some(frame.len),
+        _ => None,
+    }
+}
+
+fn reply_length(bytes: &[u8]) -> Option<usize> {
+    let progress = ReplyScanner::default().scan_frame(bytes).ok()?;
+    (progress.complete > 0).then_some(progress.consumed)
 }
