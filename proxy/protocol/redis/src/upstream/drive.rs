@@ -165,15 +165,14 @@ fn turn(connection: &Connection, stream: &mut Stream, incoming: &mut Incoming, c
     if connection.state.get() == State::Closing && only_blocked && connection.out.borrow().is_empty() {
         return Turn::Done;
     }
-    if connection.state.get() == State::Leaving && connection.is_idle() && !incoming.scanner.mid_reply() {
-        return Turn::Left;
-    }
     if !incoming.has_room(connection, cx) {
         return if progress { Turn::Progress } else { Turn::Idle };
     }
     let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
     let mut buf = ReadBuf::uninit(&mut space);
     match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+        // Only now is it known that the server has neither said more nor gone.
+        Poll::Pending if connection.may_leave() && !incoming.scanner.mid_reply() => return Turn::Left,
         Poll::Pending => return if progress { Turn::Progress } else { Turn::Idle },
         Poll::Ready(Err(_)) => return Turn::Gone(FaultKind::Reset),
         Poll::Ready(Ok(())) if buf.filled().is_empty() => return Turn::Gone(FaultKind::Reset),
@@ -261,9 +260,10 @@ impl Incoming {
 }
 
 impl Connection {
-    /// Whether everything that was submitted is sent and answered.
-    fn is_idle(&self) -> bool {
-        self.slots.borrow().is_empty() && self.out.borrow().is_empty()
+    /// Whether somebody waits for the socket, and everything that was submitted is sent and answered.
+    fn may_leave(&self) -> bool {
+        let idle = self.slots.borrow().is_empty() && self.out.borrow().is_empty();
+        self.state.get() == State::Leaving && idle
     }
 
     /// The last byte of a slot's reply is here.

@@ -96,3 +96,20 @@ async fn a_fence_reaches_a_connection_before_its_heir_does() {
     };
     LocalSet::new().run_until(test).await;
 }
+
+#[tokio::test]
+async fn a_socket_that_the_server_has_closed_is_given_to_nobody() {
+    let test = async {
+        let (upstream, mut server) = connected().await;
+        let _reply = upstream.send(&ping());
+        // Unread, it would take the answer away with it.
+        server.read_exact(&mut [0; 6]).await.expect("is sent");
+        let mut given = Box::pin(upstream.hand_over());
+        assert!(is_pending(&mut given).await, "a reply is outstanding");
+        server.writable().await.expect("is there");
+        assert_eq!(server.try_write(b"+PONG\r\n").expect("is taken"), 7);
+        drop(server);
+        assert!(given.await.is_none());
+    };
+    LocalSet::new().run_until(test).await;
+}
