@@ -8,10 +8,11 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Duration;
 
 use foretoken_protocol::{Batch, Passed, Protocol, Relay, Session, Step};
 use foretoken_stack::Gate;
-use foretoken_types::{Access, BootInstant, Epoch, Fault};
+use foretoken_types::{Access, BootInstant, Fault};
 use futures_util::future::LocalBoxFuture;
 
 use crate::durable::Asker;
@@ -27,6 +28,8 @@ use server::{Begun, Server};
 
 /// Requests without an answer; a client that sends more waits.
 const UNDER_WAY_MOST: usize = 1024;
+/// After a planned switchover: how long the old primary may take to say that it has let a blocked client go.
+const LET_GO_GRACE: Duration = Duration::from_millis(500);
 
 /// Serves a client from its first relayed request until it leaves.
 pub(crate) async fn serve<P: Protocol>(
@@ -60,7 +63,7 @@ pub(crate) async fn serve<P: Protocol>(
         unmatched: false,
     };
     while relaying.run(down, &mut server).await? == Ended::Moved {
-        server = relaying.renew(server.epoch).await?;
+        server = relaying.renew(server).await?;
     }
     Ok(())
 }
@@ -84,6 +87,8 @@ struct Relaying<'a, P: Protocol> {
 
 struct UnderWay {
     access: Access,
+    /// It may wait at the server.
+    blocks: bool,
     _counted: Option<InFlightGuard>,
 }
 
@@ -207,7 +212,7 @@ impl<P: Protocol> Relaying<'_, P> {
                 self.oldest_since = self.store.view.now();
             }
             let counted = (!blocks).then(|| self.store.view.in_flight.enter(batch));
-            self.under_way.push_back(UnderWay { access: batch.access, _counted: counted });
+            self.under_way.push_back(UnderWay { access: batch.access, blocks, _counted: counted });
         } else {
             // The answers to what is under way won't be recognised either.
             let before = std::mem::take(&mut self.under_way);
@@ -234,12 +239,30 @@ impl<P: Protocol> Relaying<'_, P> {
         if answered > 0 {
             self.oldest_since = self.store.view.now();
         }
-        if let (true, Some(oldest)) = (let_go, self.under_way.front_mut()) {
-            // It has changed nothing, and goes again.
-            oldest.access = Access::Read;
+        if let_go {
+            self.let_go();
         }
         self.store.tally.answered_here(u32::try_from(answered).unwrap_or(u32::MAX));
         Ok(())
+    }
+
+    /// The oldest request has changed nothing, and goes again.
+    fn let_go(&mut self) {
+        if let Some(oldest) = self.under_way.front_mut() {
+            oldest.access = Access::Read;
+        }
+    }
+
+    /// Lets the server whose epoch is over say that it keeps the oldest request waiting no more. Nothing else that it says counts.
+    async fn wait_for_let_go(&mut self, server: &mut Server) {
+        let waits = |oldest: &UnderWay| oldest.blocks && oldest.access == Access::Write;
+        while self.under_way.front().is_some_and(waits) && server.read().await {
+            match self.relay.received(&mut server.input) {
+                Ok(Passed { answered: 0, let_go: true, .. }) => self.let_go(),
+                Ok(Passed { answered: 0, .. }) => {}
+                _ => return,
+            }
+        }
     }
 
     /// The request that waits has waited for too long, or may not wait.
@@ -258,13 +281,15 @@ impl<P: Protocol> Relaying<'_, P> {
     }
 
     /// Goes on with another server, or with the same one in another epoch.
-    async fn renew(&mut self, epoch: Epoch) -> Result<Server, Over> {
+    async fn renew(&mut self, mut old: Server) -> Result<Server, Over> {
+        // Whether it has or not is seen below.
+        tokio::time::timeout(LET_GO_GRACE, self.wait_for_let_go(&mut old)).await.ok();
         let in_doubt = self.under_way.iter().any(|request| request.access == Access::Write);
         if in_doubt || !self.relay.is_matched() {
             return Err(Over);
         }
         // Who may write there is no primary that is about to leave.
-        let mut server = server::another(self.store, self.client, epoch).await.map_err(|_| Over)?;
+        let mut server = server::another(self.store, self.client, old.epoch).await.map_err(|_| Over)?;
         let now = self.store.view.now();
         let frames = self.relay.renew(server.epoch, now.since(self.oldest_since)).ok_or(Over)?;
         self.oldest_since = now;
