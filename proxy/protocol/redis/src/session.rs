@@ -24,6 +24,7 @@ mod tests;
 mod transaction;
 
 pub use key::SessionKey;
+use key::may_have_set;
 use transaction::Transaction;
 pub(crate) use transaction::ends_transaction;
 
@@ -642,17 +643,6 @@ impl Session for RedisSession {
         refusal.words = (!ended).then(|| words.freeze());
         refusal
     }
-}
-
-/// Whether a `HELLO` that failed may have changed the connection's user or name: Redis before 7.2 takes its options one by one, and
-/// finds a wrong one behind them too late (`helloCommand` in `networking.c`).
-fn may_have_set(frame: &[u8], reply: &[u8]) -> bool {
-    /// `HELLO 3 AUTH user password`.
-    const LOGIN_ONLY: usize = 5;
-    let login_failed = reply.starts_with(b"-WRONGPASS ") && args(frame).total() == LOGIN_ONLY;
-    let sets = |arg: &[u8]| [&b"AUTH"[..], b"SETNAME"].iter().any(|option| arg.eq_ignore_ascii_case(option));
-    // The version comes first.
-    !login_failed && !reply.starts_with(b"-NOPROTO ") && args(frame).skip(2).any(sets)
 }
 
 /// A line for each unknown command, once per thread and name, within a bound.

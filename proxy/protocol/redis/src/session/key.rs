@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::classify::Kind;
 use crate::control::Credentials;
-use crate::wire::append_request;
+use crate::wire::{append_request, args};
 
 /// Protocol version, credentials, database and names of a session. All of it was accepted by the server.
 ///
@@ -176,6 +176,17 @@ impl SessionKey {
         }
         (out.freeze(), requests)
     }
+}
+
+/// Whether a `HELLO` that failed may have changed the connection's user or name: Redis before 7.2 takes its options one by one, and
+/// finds a wrong one behind them too late (`helloCommand` in `networking.c`).
+pub(super) fn may_have_set(frame: &[u8], reply: &[u8]) -> bool {
+    /// `HELLO 3 AUTH user password`.
+    const LOGIN_ONLY: usize = 5;
+    let login_failed = reply.starts_with(b"-WRONGPASS ") && args(frame).total() == LOGIN_ONLY;
+    let sets = |arg: &[u8]| [&b"AUTH"[..], b"SETNAME"].iter().any(|option| arg.eq_ignore_ascii_case(option));
+    // The version comes first.
+    !login_failed && !reply.starts_with(b"-NOPROTO ") && args(frame).skip(2).any(sets)
 }
 
 fn is_on(arg: Option<&[u8]>) -> bool {
