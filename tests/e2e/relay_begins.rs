@@ -169,6 +169,21 @@ async fn an_exec_whose_answer_nobody_knows_is_acknowledged_only_when_a_mirror_ha
 }
 
 #[tokio::test]
+async fn a_subscription_that_is_too_long_to_be_collected_begins_a_relay_too() {
+    let (old, _new, path) = two().await;
+    let mut client = Wire::connect(&path).await;
+    let names: Vec<String> = (10..40).map(|number| "n".repeat(60_000) + &number.to_string()).collect();
+    let bulks: String = names.iter().map(|name| format!("$60002\r\n{name}\r\n")).collect();
+    client.ask(&format!("*31\r\n$9\r\nSUBSCRIBE\r\n{bulks}PING")).await;
+    for (number, name) in names.iter().enumerate() {
+        client.hears(&format!("*3|$9|subscribe|$60002|{name}|:{}|", number + 1)).await;
+    }
+    client.hears("*2|$4|pong|$0||").await;
+    publish(&old, &format!("PUBLISH {} x", names[29])).await;
+    client.hears(&format!("*3|$7|message|$60002|{}|$1|x|", names[29])).await;
+}
+
+#[tokio::test]
 async fn the_rest_of_a_long_request_that_was_refused_goes_nowhere() {
     let (old, _new, mut path) = two().await;
     path.tunables(|tunables| {
