@@ -66,6 +66,30 @@ async fn a_transaction_that_a_refused_command_did_not_end_is_nobody_elses() {
 }
 
 #[tokio::test]
+async fn what_is_selected_between_watch_and_exec_holds_behind_it() {
+    let store = RedisServer::start(&[]);
+    let path = DataPath::start(&[store.port]).await;
+    let url = path.url();
+    tokio::task::spawn_blocking(move || {
+        let mut client = connect(&url);
+        // Over a shared connection, which is not the right one behind the transaction.
+        for line in ["SET k zero", "WATCH k", "SELECT 3", "MULTI", "EXEC", "SET k three"] {
+            let mut cmd = redis::Cmd::new();
+            for word in line.split(' ') {
+                cmd.arg(word);
+            }
+            let _: redis::Value = cmd.query(&mut client).expect("is taken");
+        }
+        let three: String =
+            redis::cmd("GET").arg("k").query(&mut connect(&format!("{url}/3"))).expect("gets");
+        let zero: String = redis::cmd("GET").arg("k").query(&mut connect(&url)).expect("gets");
+        assert_eq!((zero.as_str(), three.as_str()), ("zero", "three"));
+    })
+    .await
+    .expect("done");
+}
+
+#[tokio::test]
 async fn a_second_client_with_a_wrong_password_gets_nothing() {
     let store = RedisServer::start(&["--requirepass", "right"]);
     let path = DataPath::start(&[store.port]).await;

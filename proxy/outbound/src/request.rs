@@ -17,7 +17,7 @@ pub(crate) struct Client<P: Protocol> {
     /// The upstream connection that serves this client alone, if it has one.
     pub(crate) own: RefCell<Option<Own<P::Upstream>>>,
     /// The shared connection that it used last, to save the look-up.
-    pub(crate) shared: RefCell<Option<Handle<P::Upstream>>>,
+    pub(crate) shared: RefCell<Option<Handle<P>>>,
     /// What it has written, for its reads from mirrors.
     pub(crate) own_writes: Rc<OwnWrites>,
 }
@@ -42,8 +42,9 @@ impl<U: Upstream> Drop for Own<U> {
 }
 
 /// A shared connection and what it is good for.
-pub(crate) struct Handle<U> {
-    pub(crate) upstream: U,
+pub(crate) struct Handle<P: Protocol> {
+    pub(crate) upstream: P::Upstream,
+    pub(crate) key: Key<P>,
     pub(crate) epoch: Epoch,
     pub(crate) endpoint: usize,
 }

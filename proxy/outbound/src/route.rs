@@ -46,6 +46,7 @@ impl<P: Protocol> Route<P> {
         let handle = shared.as_ref()?;
         let fits = handle.endpoint == endpoint
             && handle.epoch == self.view.epoch()
+            && handle.key == *request.client.session.borrow().key()
             && handle.upstream.is_open()
             && handle.upstream.is_shareable();
         fits.then(|| handle.upstream.clone())
@@ -130,7 +131,7 @@ async fn over_shared<P: Protocol>(
         Found::Connecting(connecting) => connecting.await?,
         Found::Full => return over_own(pool, view, request, endpoint, epoch).await,
     };
-    let handle = Handle { upstream: upstream.clone(), epoch: view.epoch(), endpoint };
+    let handle = Handle { upstream: upstream.clone(), key, epoch: view.epoch(), endpoint };
     *client.shared.borrow_mut() = Some(handle);
     if !view.still_admits(request.target, request.batch.access) {
         return Err(Fault::safe(FaultKind::EpochMoved));
@@ -199,10 +200,6 @@ async fn over_own<P: Protocol>(
     let retirement = client.session.borrow_mut().replied(batch, &reply.first);
     if retirement == Retirement::Spent {
         client.own.borrow_mut().take();
-    }
-    if matches!(retirement, Retirement::Surplus | Retirement::Spent) {
-        // The session's key may have changed, and with it the shared connection that fits.
-        client.shared.borrow_mut().take();
     }
     if let Some(own) = client.own.borrow().as_ref() {
         own.surplus.set(retirement == Retirement::Surplus);
