@@ -77,7 +77,7 @@ pub enum Retirement {
     Keep,
     /// No state; keep it at hand, the session is of the kind that will need one again (transactions).
     Spare,
-    /// The session holds state on it, and the reply told of nothing else: it is true whoever is the primary.
+    /// The session holds state on it, or has just let go of it, and the reply told of nothing else: it is true whoever is the primary.
     Told,
     /// No state, and it is in the session's replay state like any shared one (the session has logged in on it). As above, the
     /// reply told of nothing else.

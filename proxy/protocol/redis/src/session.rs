@@ -480,7 +480,8 @@ impl Session for RedisSession {
             Kind::Sticky | Kind::Relay(_) => self.pinned = true,
             _ => {}
         }
-        if self.transaction.is_some() {
+        let forgets = succeeded && matches!(kind, Kind::Discard | Kind::Unwatch);
+        if forgets || self.transaction.is_some() {
             Retirement::Told
         } else if self.is_pinned() {
             Retirement::Keep

@@ -294,6 +294,19 @@ fn scripts_that_a_transaction_has_loaded_are_kept_for_another_server() {
 }
 
 #[test]
+fn that_something_was_forgotten_is_true_whoever_is_the_primary() {
+    for (begin, end, retirement) in [
+        ("MULTI", "DISCARD", Retirement::Told),
+        ("WATCH", "UNWATCH", Retirement::Told),
+        ("MULTI", "EXEC", Retirement::Spare),
+    ] {
+        let mut session = RedisSession::default();
+        reply(&mut session, &[begin, "k"], b"+OK\r\n");
+        assert_eq!(reply(&mut session, &[end], b"+OK\r\n"), retirement, "{end}");
+    }
+}
+
+#[test]
 fn what_the_server_refused_ends_nothing() {
     let words: &[u8] = b"-ERR wrong number of arguments for this command\r\n";
     let mut session = RedisSession::default();
