@@ -48,8 +48,7 @@ impl Stream {
 
 /// A session of about `length` requests, without its end.
 pub(crate) fn session(speaker: &mut Speaker<'_>, temper: Temper, length: usize) -> Requests {
-    let mut session =
-        Session { speaker, requests: Vec::new(), open: false, watching: false, set_inside: false };
+    let mut session = Session { speaker, requests: Vec::new() };
     // What many commands on streams need.
     if session.speaker.chance(60) {
         session.say("XGROUP CREATE @:x1 g1 0 MKSTREAM");
@@ -129,11 +128,6 @@ fn end(speaker: &mut Speaker<'_>, temper: Temper) -> Vec<u8> {
 struct Session<'s, 'g> {
     speaker: &'s mut Speaker<'g>,
     requests: Requests,
-    /// `MULTI` has been sent, and nothing that ends it.
-    open: bool,
-    watching: bool,
-    /// Something was set between `MULTI` and `EXEC`: only that connection knows, and a relay would begin on another one.
-    set_inside: bool,
 }
 
 impl Session<'_, '_> {
@@ -173,7 +167,7 @@ impl Session<'_, '_> {
     fn wild(&mut self) {
         match self.speaker.rng.random_range(0..100) {
             0..5 => self.loose(),
-            5..8 if !self.open && !self.watching && !self.set_inside => self.relay(),
+            5..8 => self.relay(),
             8..10 => self.stick(),
             _ => self.stateful(),
         }
@@ -194,11 +188,6 @@ impl Session<'_, '_> {
         }
         let end = self.speaker.choose(&["EXEC", "EXEC", "EXEC", "DISCARD"]);
         self.say(end);
-        self.ended();
-    }
-
-    fn ended(&mut self) {
-        (self.open, self.watching) = (false, false);
     }
 
     /// A transaction that has no effect, because it fails when the role moves (see `compare::WATCHED`).
@@ -214,21 +203,11 @@ impl Session<'_, '_> {
         let movable = self.speaker.scope == Scope::Moving || self.speaker.chance(60);
         let line = self.speaker.choose(if movable { SETUP } else { USERS });
         self.say(line);
-        self.set_inside |= self.open;
-        if line == "RESET" {
-            self.ended();
-        }
     }
 
     fn loose(&mut self) {
         let line = self.speaker.choose(LOOSE);
         self.say(line);
-        match line {
-            "MULTI" => self.open = true,
-            "WATCH @:s1 @:l1" => self.watching = true,
-            "EXEC" | "DISCARD" if self.open => self.ended(),
-            _ => {}
-        }
     }
 
     fn stick(&mut self) {
