@@ -198,6 +198,8 @@ impl Asker {
             }
             let (answer, answered) = oneshot::channel();
             tokio::select! {
+                // An answer that is there counts, whatever else has changed meanwhile.
+                biased;
                 mirror = self.ask(Ask { epoch, answer }, answered) => {
                     if mirror.is_some() {
                         return Ok(mirror);
