@@ -30,10 +30,7 @@ impl Scope {
         match self {
             Self::Alone => true,
             Self::Among => !unlike::lists(unlike::OF_ALL, name),
-            Self::Moving => {
-                let not = [unlike::OF_A_SERVER, unlike::WAITING];
-                Self::Among.allows(name) && !not.iter().any(|names| unlike::lists(names, name))
-            }
+            Self::Moving => Self::Among.allows(name) && !unlike::lists(unlike::OF_A_SERVER, name),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Kind {
     fn opening(self) -> &'static [&'static [&'static str]] {
         match self {
             Self::Movable => &[],
-            Self::Pinned => &[&["CLIENT", "NO-EVICT", "on"]],
+            Self::Pinned => &[&["READONLY"]],
             Self::Subscriber => &[&["HELLO", "3"], &["SUBSCRIBE", "@:news"]],
         }
     }

@@ -70,13 +70,14 @@ const QUIT: &[u8] = b"*1\r\n$4\r\nQUIT\r\n";
 #[rustfmt::skip]
 const SETUP: &[&str] = &[
     "SELECT 0", "SELECT 1", "SELECT 15", "SELECT 16", "SELECT x", "HELLO", "HELLO 2", "HELLO 3",
-    "HELLO 3 SETNAME @", "HELLO 4", "CLIENT SETNAME @", "CLIENT SETNAME", "RESET",
+    "HELLO 3 SETNAME @", "HELLO 4", "CLIENT SETNAME @", "CLIENT SETNAME", "CLIENT GETNAME",
+    "CLIENT NO-EVICT on", "CLIENT NO-EVICT off", "RESET",
 ];
 
 /// The same, where users and names are told apart.
 #[rustfmt::skip]
 const USERS: &[&str] = &[
-    "CLIENT GETNAME", "ACL WHOAMI", "ACL SETUSER @user on >@word ~@:* &@:* +@all", "AUTH @user @word",
+    "ACL WHOAMI", "ACL SETUSER @user on >@word ~@:* &@:* +@all", "AUTH @user @word",
     "AUTH @user wrong", "AUTH default x", "HELLO 3 AUTH @user @word SETNAME @",
 ];
 
@@ -90,7 +91,7 @@ const LOOSE: &[&str] = &[
 /// What leaves something on the connection that no other one could be given.
 #[rustfmt::skip]
 const STICKY: &[&str] = &[
-    "CLIENT NO-EVICT on", "CLIENT NO-EVICT off", "READONLY", "ASKING", "NOSUCH 1 2",
+    "READONLY", "ASKING", "NOSUCH 1 2",
 ];
 
 /// After these, replies are not one for one. One channel and one pattern: several come in the order of a hash table. Tracking by

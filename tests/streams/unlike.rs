@@ -29,13 +29,9 @@ pub(crate) const OF_ALL: &str = "DBSIZE FLUSHALL FLUSHDB SWAPDB KEYS SCRIPT|FLUS
 
 /// Not while the role moves: commands that tell of what a server keeps to itself and does not replicate (scripts, users, settings,
 /// mirrors, encodings, consumers that `XREADGROUP` has made, zeroes that a `BITFIELD` with `OVERFLOW FAIL` leaves), and those that pin a session
-/// to its connection.
+/// to its connection, some of them only inside of a transaction (`session.rs` sends these outside of one).
 pub(crate) const OF_A_SERVER: &str = "WAIT SCRIPT EVALSHA EVALSHA_RO ACL CONFIG CLUSTER OBJECT XINFO \
-    XGROUP|CREATECONSUMER BITFIELD CLIENT|GETNAME CLIENT|SETNAME CLIENT|NO-EVICT READONLY READWRITE ASKING RESTORE-ASKING";
-
-/// Not while the role moves either: writes that wait. When their time ends in the moment in which the role moves, their null is that of
-/// the old primary, and the client is told that they are in doubt.
-pub(crate) const WAITING: &str = "BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZMPOP BZPOPMIN BZPOPMAX XREADGROUP";
+    XGROUP|CREATECONSUMER BITFIELD CLIENT|SETNAME CLIENT|NO-EVICT READONLY READWRITE ASKING RESTORE-ASKING";
 
 /// Whether a command is in the list `names`, itself or by its container.
 pub(crate) fn lists(names: &str, name: &str) -> bool {
