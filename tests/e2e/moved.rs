@@ -62,6 +62,25 @@ async fn names_flags_and_the_database_of_a_session_move_with_it() {
 }
 
 #[tokio::test]
+async fn keys_that_were_watched_at_the_old_primary_make_a_transaction_fail_whatever_comes_first() {
+    let (_old, _new, mut path) = two().await;
+    for (number, first) in [["GET", "k"].as_slice(), &["MULTI"], &["WATCH", "other"]].into_iter().enumerate()
+    {
+        let mut client = connect(&path).await;
+        let () = cmd("WATCH").arg("k").query_async(&mut client).await.expect("watches");
+        path.hold(HoldScope::Writes, false).await;
+        path.move_to(["e1", "e0"][number % 2], 2 + number as u64);
+        let _: redis::Value = cmd(first[0]).arg(&first[1..]).query_async(&mut client).await.expect("answers");
+        if first != ["MULTI"] {
+            let () = cmd("MULTI").query_async(&mut client).await.expect("begins");
+        }
+        let () = cmd("SET").arg("k").arg("mine").query_async(&mut client).await.expect("is queued");
+        let ended: redis::Value = cmd("EXEC").query_async(&mut client).await.expect("answers");
+        assert_eq!(ended, redis::Value::Nil, "{first:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_blocked_pop_waits_at_the_new_primary_for_the_rest_of_its_time() {
     let (old, new, mut path) = two().await;
     let mut blocked = connect(&path).await;

@@ -512,7 +512,11 @@ impl Session for RedisSession {
         match &mut self.transaction {
             None => {
                 self.dirty = true;
-                None
+                // One that begins here is lost from its beginning.
+                (self.sent == Sent::One(Kind::Multi)).then(|| {
+                    self.transaction = Some(Transaction::lost_watch());
+                    reply::ok()
+                })
             }
             Some(transaction) => {
                 transaction.lose_watch();

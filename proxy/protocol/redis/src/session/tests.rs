@@ -116,6 +116,18 @@ fn watched_keys_that_were_left_behind_make_the_next_transaction_fail() {
 }
 
 #[test]
+fn a_transaction_that_begins_where_watched_keys_were_not_fails() {
+    let mut session = RedisSession::default();
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    let Step::Batch(multi) = session.step(&mut frames(&[&["MULTI"]])) else { panic!("a batch") };
+    assert_eq!(session.moved(&multi).as_deref(), Some(&b"+OK\r\n"[..]));
+    assert_eq!(
+        drive(&mut session, &mut frames(&[&["SET", "a", "1"], &["EXEC"], &["GET", "a"]])),
+        ["answer +QUEUED false", "answer *-1 false", "Shared 1 Read"]
+    );
+}
+
+#[test]
 fn a_command_that_was_not_queued_makes_its_transaction_fail() {
     let mut session = RedisSession::default();
     drive(&mut session, &mut frames(&[&["MULTI"]]));
