@@ -43,9 +43,10 @@ pub(crate) fn may_resend(fault: Fault, access: Access, carriage: Carriage) -> bo
     match fault.resend {
         _ if hopeless => false,
         Resend::Safe => true,
-        // Of others the session may have been told what they left on its connection: they would leave it twice.
+        // What the session takes over from a reply is told it whoever is the primary, so that it does not come here.
         Resend::Unknown => {
-            access == Access::Read && matches!(carriage, Carriage::Shared | Carriage::Blocking)
+            access == Access::Read
+                && matches!(carriage, Carriage::Shared | Carriage::Blocking | Carriage::Dedicated)
         }
     }
 }

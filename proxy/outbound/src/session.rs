@@ -219,8 +219,9 @@ async fn exchange<P: Protocol>(
     let mut left = Vec::new();
     while let Some(mut request) = next.take().or_else(|| left.pop()) {
         // A read that ends between the check of its right and the wire goes again.
-        let again = (request.batch.access == Access::Read && request.batch.carriage == Carriage::Shared)
-            .then(|| request.clone());
+        let again = (request.batch.access == Access::Read
+            && matches!(request.batch.carriage, Carriage::Shared | Carriage::Dedicated))
+        .then(|| request.clone());
         let (abandon, quiet) = (request.batch.carriage == Carriage::Blocking, request.batch.quiet);
         request.since = since;
         let mut response = down.alongside(abandon, stack.call(request)).await?;
