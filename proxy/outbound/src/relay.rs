@@ -117,7 +117,6 @@ enum Ended {
 
 /// What happens next.
 enum Turn {
-    Said,
     Lost,
     Waited(Result<(), Fault>),
     Other,
@@ -143,17 +142,19 @@ impl<P: Protocol> Relaying<'_, P> {
             }
             // While nothing may be forwarded, nothing is read.
             let open = view.acknowledges(Some(server.epoch));
+            if open {
+                self.forward(down, server).await?;
+            }
             let asks = self.held.is_none() && self.under_way.len() < UNDER_WAY_MOST;
             let held = self.held.as_mut();
             let turn = tokio::select! {
                 changed = posture.changed() => { changed.map_err(|_| Over)?; Turn::Other }
                 _ = draining.wait_for(|draining| *draining) => return Err(Over),
-                read = server.read(), if open => if read { Turn::Said } else { Turn::Lost },
+                read = server.read(), if open => if read { Turn::Other } else { Turn::Lost },
                 more = poll_fn(|cx| down.poll_read(cx)), if asks => if more? { Turn::Other } else { return Err(Over) },
                 waited = waited(held) => Turn::Waited(waited),
             };
             match turn {
-                Turn::Said => self.forward(down, server).await?,
                 Turn::Lost => return Ok(Ended::Moved),
                 Turn::Waited(Err(fault)) => self.give_up_held(down, fault).await?,
                 Turn::Waited(Ok(())) | Turn::Other => {}
@@ -223,7 +224,8 @@ impl<P: Protocol> Relaying<'_, P> {
         server.send(&batch.frames).await
     }
 
-    /// Forwards what the server has said.
+    /// Forwards what the server has said. It was said before now, with the right to it; a write needs that until it is told, because
+    /// what was written may not be at the next primary.
     async fn forward(&mut self, down: &mut Downstream, server: &mut Server) -> Result<(), Over> {
         let Passed { bytes, answered, let_go } = self.relay.received(&mut server.input).map_err(|_| Over)?;
         let answered = (answered as usize).min(self.under_way.len());
@@ -234,7 +236,8 @@ impl<P: Protocol> Relaying<'_, P> {
             let asker = Asker::new(Rc::clone(&self.store.view), self.store.asks.clone());
             asker.confirmed(server.epoch).await.map_err(|_| Over)?;
         }
-        down.forward(&self.store.view, Some(server.epoch), bytes).await?;
+        let right = (wrote || self.unmatched).then_some(server.epoch);
+        down.forward(&self.store.view, right, bytes).await?;
         self.under_way.drain(..answered);
         if answered > 0 {
             self.oldest_since = self.store.view.now();
