@@ -107,7 +107,7 @@ streams: build
 SECONDS ?= 3600
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 soak: build
-	FORETOKEN_SEED=$(SEED) FORETOKEN_SECONDS=$$(($(SECONDS) / 3)) $(CARGO) test --workspace --test streams -- --test-threads 1 --nocapture
+	FORETOKEN_SEED=$(SEED) FORETOKEN_SECONDS=$$(($(SECONDS) / 4)) $(CARGO) test --workspace --test streams -- --test-threads 1 --nocapture
 
 check: setup
 	$(CARGO) fmt --all --check

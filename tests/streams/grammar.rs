@@ -256,7 +256,7 @@ impl<'a> Speaker<'a> {
 }
 
 /// As scripts are named.
-fn sha1(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn sha1(bytes: &[u8]) -> Vec<u8> {
     let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
     digest.as_ref().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }

@@ -1,68 +1,25 @@
 //! The same streams through the whole program, while the primary role moves all the time: a session that can be moved feels nothing
 //! but latency, one that can't is cut and keeps what was acknowledged.
 
-use std::cell::Cell;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-use foretoken_app::client::model::SwitchoverOutcome;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::task::JoinSet;
 
 use crate::both::{ORDERED, ordered};
+use crate::cast::{Kind, Part, cast};
 use crate::commands;
 use crate::compare::{difference_when_moved, is_cut};
-use crate::grammar::{Grammar, Scope, Speaker, multibulk};
+use crate::grammar::Grammar;
+use crate::moves::Moves;
 use crate::rounds::Rounds;
-use crate::session::{Requests, Stream, Temper, session};
+use crate::session::Stream;
 use crate::store::Store;
 use crate::support::servers::RedisServer;
 use crate::unlike::alike;
-use crate::wire::{Cut, converse};
-
-const CLIENTS: usize = 12;
-/// Slow enough for a role to move meanwhile.
-const SLOWLY: Cut = Cut { most: 60, pauses: 60 };
-
-/// What becomes of a session when the role moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// It goes on.
-    Movable,
-    /// It is cut.
-    Pinned,
-    /// It is cut, or goes on.
-    Subscriber,
-}
-
-impl Kind {
-    fn opening(self) -> &'static [&'static [&'static str]] {
-        match self {
-            Self::Movable => &[],
-            Self::Pinned => &[&["READONLY"]],
-            Self::Subscriber => &[&["HELLO", "3"], &["SUBSCRIBE", "@:news"]],
-        }
-    }
-}
-
-/// Between requests it writes down what it has done, in an order that can be checked when it was cut.
-fn stream(speaker: &mut Speaker<'_>, kind: Kind) -> Stream {
-    let stem = speaker.stem.clone();
-    let words = |words: &[&str]| {
-        multibulk(&words.iter().map(|word| word.replace('@', &stem).into_bytes()).collect::<Vec<_>>())
-    };
-    let mut requests: Requests = kind.opening().iter().map(|line| words(line)).collect();
-    for entry in 0..60 {
-        let temper = if kind == Kind::Movable { Temper::Stateful } else { Temper::Plain };
-        requests.extend(session(speaker, temper, 6));
-        requests.push(words(&["EVAL", WRITE_DOWN, "1", "@:log", &format!("{entry:04}")]));
-    }
-    Stream { cut: SLOWLY, ..Stream::of(speaker, Temper::Wild, requests) }
-}
-
-const WRITE_DOWN: &str = "redis.call('RPUSH', KEYS[1], ARGV[1]) return 'log-' .. ARGV[1]";
+use crate::wire::{Cut, address, converse};
 
 /// The number of entries of the log that were acknowledged.
 fn acknowledged(replies: &[u8]) -> usize {
@@ -96,20 +53,23 @@ async fn a_role_that_moves_changes_nothing_but_latency() {
     }
     let grammar = Grammar::new(commands::all(&mut direct.connection()));
     let mut rounds = Rounds::begin();
-    let mut switchovers = 0;
+    let (mut switchovers, mut cut) = (0, 0);
     while let Some(seed) = rounds.next() {
         store.whole().await;
-        switchovers += round(&direct, &mut store, &grammar, seed).await;
+        let parts = cast(&grammar, seed);
+        let (seen, moves) = round(&direct, &mut store, &parts, seed).await;
+        switchovers += moves.ended.load(Relaxed);
+        let mut after =
+            redis::Client::open(store.sidecar.url()).expect("a URL").get_connection().expect("it runs");
+        for (number, (part, seen)) in parts.iter().zip(&seen).enumerate() {
+            cut += usize::from(part.kind.is_cut() && is_cut(&seen.wanted, &seen.got));
+            part.check(seen, &format!("FORETOKEN_SEED={seed} client {number}"), &mut after);
+        }
+        // Scripts of earlier rounds are not needed any more, and only so many are kept.
+        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut after).expect("flushes");
     }
-    eprintln!("{rounds}, {switchovers} switchovers");
-    assert!(switchovers > 0, "the role has moved while clients were at work");
-}
-
-/// What has begun and what has ended of the switchovers.
-#[derive(Default)]
-struct Moves {
-    begun: AtomicU64,
-    ended: AtomicU64,
+    eprintln!("{rounds}, {switchovers} switchovers, {cut} sessions cut");
+    assert!(cut > 0, "a role has moved under a session that can't be moved");
 }
 
 /// What one client has got, on either side, and whether the role moved meanwhile.
@@ -119,20 +79,16 @@ struct Seen {
     moved: bool,
 }
 
-async fn round(direct: &RedisServer, store: &mut Store, grammar: &Grammar, seed: u64) -> u64 {
-    let kinds = [Kind::Movable, Kind::Movable, Kind::Pinned, Kind::Subscriber];
-    let stem = |number: usize| format!("r{seed}c{number}");
-    let streams: Vec<_> = (0..CLIENTS)
-        .map(|number| {
-            let rng = SmallRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32));
-            let kind = kinds[number % kinds.len()];
-            (kind, stream(&mut Speaker::new(grammar, &stem(number), Scope::Moving, rng), kind))
-        })
-        .collect();
+async fn round(
+    direct: &RedisServer,
+    store: &mut Store,
+    parts: &[Part],
+    seed: u64,
+) -> (Vec<Seen>, Arc<Moves>) {
     let (through, moves) = (address(&store.sidecar.url()), Arc::new(Moves::default()));
     let mut all = JoinSet::new();
-    for (number, (_, stream)) in streams.iter().enumerate() {
-        let (direct, stream, moves) = (address(&direct.url()), stream.clone(), Arc::clone(&moves));
+    for (number, part) in parts.iter().enumerate() {
+        let (direct, stream, moves) = (address(&direct.url()), part.stream.clone(), Arc::clone(&moves));
         let mut rng = SmallRng::seed_from_u64(seed + number as u64);
         all.spawn(async move {
             let bytes = stream.bytes();
@@ -142,55 +98,43 @@ async fn round(direct: &RedisServer, store: &mut Store, grammar: &Grammar, seed:
             (number, wanted, got, moves.begun.load(Relaxed) > before)
         });
     }
-    let mut seen: Vec<Option<Seen>> = streams.iter().map(|_| None).collect();
-    let done = Cell::new(false);
     let clients = async {
+        let mut seen: Vec<Option<Seen>> = parts.iter().map(|_| None).collect();
         while let Some(result) = all.join_next().await {
             let (number, wanted, got, moved) = result.expect("a client does not panic");
             let got = got.unwrap_or_else(|error| panic!("FORETOKEN_SEED={seed} client {number}: {error}"));
             seen[number] = Some(Seen { wanted: wanted.expect("the server answers"), got, moved });
         }
-        done.set(true);
+        seen.into_iter().map(|seen| seen.expect("each has ended")).collect()
     };
-    let switching = async {
-        while !done.get() {
-            store.whole().await;
-            moves.begun.fetch_add(1, Relaxed);
-            let report = store.switch().await;
-            assert_eq!(report.outcome, SwitchoverOutcome::Done, "FORETOKEN_SEED={seed} {report:?}");
-            moves.ended.fetch_add(1, Relaxed);
-        }
-    };
-    tokio::join!(clients, switching);
-    let mut after =
-        redis::Client::open(store.sidecar.url()).expect("a URL").get_connection().expect("the sidecar runs");
-    for (number, ((kind, _), seen)) in streams.iter().zip(seen).enumerate() {
-        let Seen { wanted, got, moved } = seen.expect("each has ended");
-        let who = format!("FORETOKEN_SEED={seed} client {number}, {kind:?}");
-        if *kind != Kind::Movable {
-            let log: Vec<String> = redis::cmd("LRANGE")
-                .arg(format!("{}:log", stem(number)))
-                .arg(0)
-                .arg(-1)
-                .query(&mut after)
-                .expect("reads");
-            assert!(log.len() >= acknowledged(&got), "{who}: an acknowledged entry is lost: {log:?}");
-            let in_order = log.iter().enumerate().all(|(number, entry)| *entry == format!("{number:04}"));
-            assert!(in_order, "{who}: an entry is there twice, or in the wrong place: {log:?}");
-            if moved && is_cut(&wanted, &got) {
-                continue;
+    (moves.during(store, seed, clients).await, moves)
+}
+
+impl Part {
+    fn check(&self, seen: &Seen, who: &str, after: &mut redis::Connection) {
+        let Seen { wanted, got, moved } = seen;
+        let who = format!("{who}, {:?}", self.kind);
+        if !matches!(self.kind, Kind::Movable | Kind::Paired) {
+            self.check_log(acknowledged(got), &who, after);
+            if *moved && is_cut(wanted, got) {
+                return;
             }
         }
-        if let Some(difference) = difference_when_moved(&wanted, &got) {
+        if let Some(difference) = difference_when_moved(wanted, got) {
             panic!(
                 "{who} differs {difference}\nafter its last entry:{}",
-                behind_log(&streams[number].1, &wanted, &got)
+                behind_log(&self.stream, wanted, got)
             );
         }
     }
-    moves.ended.load(Relaxed)
-}
 
-fn address(url: &str) -> SocketAddr {
-    url.trim_start_matches("redis://").parse().expect("a URL with an address")
+    fn check_log(&self, acknowledged: usize, who: &str, after: &mut redis::Connection) {
+        let mut read = redis::pipe();
+        read.cmd("SELECT").arg(self.kind.database()).ignore();
+        read.cmd("LRANGE").arg(format!("{}:log", self.stem)).arg(0).arg(-1);
+        let (log,): (Vec<String>,) = read.query(after).expect("reads");
+        assert!(log.len() >= acknowledged, "{who}: an acknowledged entry is lost: {log:?}");
+        let in_order = log.iter().enumerate().all(|(number, entry)| *entry == format!("{number:04}"));
+        assert!(in_order, "{who}: an entry is there twice, or in the wrong place: {log:?}");
+    }
 }

@@ -44,7 +44,8 @@ fn cast(grammar: &Grammar, seed: u64) -> Vec<Part> {
         let first = CLIENTS + 2 * number;
         let mut two =
             [speaker(format!("a{number}s{seed}"), first), speaker(format!("b{number}s{seed}"), first + 1)];
-        for (requests, mut speaker) in pair::both(&format!("p{number}s{seed}"), &mut two).into_iter().zip(two)
+        for (requests, mut speaker) in
+            pair::both(&format!("p{number}s{seed}"), &mut two, 8).into_iter().zip(two)
         {
             parts.push(Part { stream: Stream::of(&mut speaker, Temper::Plain, requests), paired: true });
         }

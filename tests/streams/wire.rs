@@ -32,6 +32,11 @@ impl Cut {
     }
 }
 
+/// Where a URL leads.
+pub(crate) fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("redis://").parse().expect("a URL with an address")
+}
+
 /// Sends `bytes` and reads to the end of the connection.
 pub(crate) async fn converse(
     to: SocketAddr,
