@@ -134,6 +134,28 @@ async fn a_client_that_only_logs_in_leaves_no_connection_behind() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_selected_while_keys_were_watched_is_the_one_afterwards() {
+    let store = RedisServer::start(&[]);
+    let path = DataPath::start(&[store.port]).await;
+    let url = path.url();
+    tokio::task::spawn_blocking(move || {
+        let mut client = connect(&url);
+        for line in ["SET where 0", "WATCH k", "SELECT 1", "UNWATCH", "SET where 1"] {
+            let mut words = line.split(' ');
+            let mut cmd = redis::cmd(words.next().expect("a name"));
+            let () = cmd.arg(words.collect::<Vec<_>>()).query(&mut client).expect(line);
+        }
+        let mut direct = store.connection();
+        let first: u8 = redis::cmd("GET").arg("where").query(&mut direct).expect("gets");
+        let () = redis::cmd("SELECT").arg(1).query(&mut direct).expect("selects");
+        let second: u8 = redis::cmd("GET").arg("where").query(&mut direct).expect("gets");
+        assert_eq!((first, second), (0, 1));
+    })
+    .await
+    .expect("done");
+}
+
+#[tokio::test]
 async fn databases_names_and_protocol_versions_stay_apart() {
     let store = RedisServer::start(&[]);
     let path = DataPath::start(&[store.port]).await;
