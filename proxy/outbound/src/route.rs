@@ -197,12 +197,7 @@ async fn over_own<P: Protocol>(
         client.own.borrow_mut().take();
         return Err(Fault::safe(FaultKind::NotServing));
     }
-    let before = client.session.borrow().key().clone();
     let retirement = client.session.borrow_mut().replied(batch, &reply.first);
-    if *client.session.borrow().key() != before {
-        // Another shared connection fits now.
-        client.shared.borrow_mut().take();
-    }
     if retirement == Retirement::Spent {
         client.own.borrow_mut().take();
     }

@@ -445,10 +445,6 @@ impl Session for RedisSession {
                     transaction.scripts(reply, |frame| self.scripts.executed(frame));
                 }
                 self.end_transaction();
-                if kind == Kind::Discard {
-                    // It has ended whoever is the primary.
-                    return Retirement::Told;
-                }
             }
             Kind::Reset if succeeded => {
                 self.end_transaction();
