@@ -108,12 +108,12 @@ async fn own_writes_are_looked_for_also_when_mirrors_answer_only_in_need() {
     let policy = Policy { own_writes: true, read_from: ReadFrom::Primary, ..SPREAD };
     let mut stage = Stage::new(policy).await;
     let () = stage.client.set("k", 1).await.expect("writes");
+    let ask = stage.path.asks.recv().await.expect("somebody asks");
     // The primary is not to be had, for this session nor for its question; then there is another epoch.
     stage.path.hold(foretoken_types::HoldScope::All, true).await;
     stage.path.mirrors(&["e1"]);
     let mut reader = stage.client.clone();
     let who = tokio::spawn(async move { reader.get::<_, String>("who").await });
-    let ask = stage.path.asks.recv().await.expect("somebody asks");
     assert!(!who.is_finished(), "no mirror is known to have it");
     drop(ask);
     stage.path.move_to("e0", 2);

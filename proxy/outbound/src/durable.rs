@@ -171,10 +171,13 @@ impl Asker {
         self.wait(epoch, || self.is_needed(epoch)).await.map(drop)
     }
 
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.view.epoch()
+    }
+
     /// Waits until a mirror has everything that was executed so far, and tells which (an endpoint's number). `None`: that could
-    /// not be found out in this epoch, or not within `hold_max`.
-    pub(crate) async fn mirror_with_all(&self) -> Option<usize> {
-        let epoch = self.view.epoch();
+    /// not be found out in `epoch`, or not within `hold_max`.
+    pub(crate) async fn mirror_with_all(&self, epoch: Epoch) -> Option<usize> {
         let mirror = self.wait(epoch, || self.view.epoch() == epoch).await.ok()??;
         self.view.index(&mirror)
     }

@@ -41,9 +41,11 @@ impl OwnWrites {
         let (own, asker) = (Rc::clone(self), Rc::clone(asker));
         tokio::task::spawn_local(async move {
             while Rc::strong_count(&own) > 1 {
-                let count = own.count.get();
-                match asker.mirror_with_all().await {
+                let (count, epoch) = (own.count.get(), asker.epoch());
+                match asker.mirror_with_all(epoch).await {
                     Some(endpoint) => own.arrived(count, endpoint),
+                    // That was the change to wait for.
+                    None if asker.epoch() != epoch => {}
                     None if asker.another_posture().await => {}
                     None => break,
                 }
