@@ -9,7 +9,8 @@
 //! `session` (bytes to the client, checked once more against the lease).
 //!
 //! What it promises: a reply is forwarded only while the epoch that its request was sent under is current and its lease
-//! alive (PROTOCOL 3.4, rule 5); nothing is sent twice unless it certainly was not executed, or is a read; a held request
+//! alive (PROTOCOL 3.4, rule 5; of what comes over a relay, replies to writes: the rest was said while both were so, and is told
+//! even if the client is slow to take it); nothing is sent twice unless it certainly was not executed, or is a read; a held request
 //! waits within the bounds of [`Tunables`]; replies keep the order of requests.
 #![warn(missing_docs)]
 

@@ -1,8 +1,8 @@
 //! Relay: the server speaks without being asked (subscriptions, `MONITOR`, client-side caching).
 //!
-//! The upstream connection is the client's own, with all that it has left there. What comes over it is forwarded only while the lease lives; requests are
-//! admitted, held and made durable by the same rules as in the stack, which is for requests with one answer each. When the
-//! epoch moves, or the server is lost, the protocol's [`Relay`] says what another server must be asked for, and the client
+//! The upstream connection is the client's own, with all that it has left there. What comes over it is taken only while the
+//! lease lives, and a write is acknowledged only then; requests are admitted, held and made durable by the same rules as in the
+//! stack, which is for requests with one answer each. When the epoch moves, or the server is lost, the protocol's [`Relay`] says what another server must be asked for, and the client
 //! goes on with that one. It is cut when it holds something that can't be moved, or a write of its is in doubt.
 
 use std::collections::VecDeque;
