@@ -7,7 +7,7 @@ use bytes::Bytes;
 use foretoken_protocol::{Batch, Meter, Protocol, Reply, Retire, Upstream};
 use foretoken_protocol_redis::{Redis, RedisRelay, RedisSession, SessionKey};
 use foretoken_transport::{Connector, Stream};
-use foretoken_types::{Fault, FaultKind};
+use foretoken_types::Fault;
 
 #[derive(Clone)]
 pub(crate) struct Echo;
@@ -43,6 +43,10 @@ impl Upstream for EchoUpstream {
 
     fn retire(&self, _: Retire) {}
 
+    async fn hand_over(&self) -> Option<Stream> {
+        None
+    }
+
     fn close(&self) {}
 }
 
@@ -55,8 +59,8 @@ impl Protocol for Echo {
         Redis::default().session()
     }
 
-    fn relay(&self, key: &SessionKey) -> RedisRelay {
-        Redis::default().relay(key)
+    fn relay(&self, session: &RedisSession) -> Option<RedisRelay> {
+        Redis::default().relay(session)
     }
 
     async fn connect(
@@ -67,10 +71,6 @@ impl Protocol for Echo {
         meter: Rc<dyn Meter>,
     ) -> Result<EchoUpstream, Fault> {
         Ok(EchoUpstream(meter))
-    }
-
-    async fn connect_bare(&self, _: &Connector, _: &SessionKey) -> Result<Stream, Fault> {
-        Err(Fault::safe(FaultKind::Connect))
     }
 
     fn too_many_clients(&self) -> Bytes {
