@@ -6,6 +6,8 @@ use foretoken_types::{Durability, HoldScope};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout};
 
+use crate::support::data_path::DataPath;
+use crate::support::servers::RedisServer;
 use crate::wire::{LONG, Wire, publish, query, two};
 
 #[tokio::test]
@@ -122,16 +124,67 @@ async fn a_blocked_pop_of_a_relayed_client_goes_on_at_the_new_primary() {
     client.ask("HELLO 3\r\nSUBSCRIBE a\r\nBLPOP q 100\r\nGET k").await;
     client.skip_hello().await;
     client.hears(">3|$9|subscribe|$1|a|:1|").await;
-    let end = Instant::now() + LONG;
-    while !query::<String>(&old, "INFO clients").contains("blocked_clients:1") {
-        assert!(Instant::now() < end, "it waits");
-        tokio::task::yield_now().await;
-    }
+    blocks(&old).await;
     path.hold(HoldScope::Writes, false).await;
     let () = query(&old, &format!("REPLICAOF 127.0.0.1 {}", new.port));
     path.move_to("e1", 2);
     let () = query(&new, "RPUSH q x");
     client.hears("*2|$1|q|$1|x|_|").await;
+}
+
+#[tokio::test]
+async fn a_long_pipeline_of_a_relayed_client_is_answered_to_its_end() {
+    const PINGS: usize = 5000;
+    let (_old, _new, path) = two().await;
+    let mut client = Wire::connect(&path).await;
+    client.ask(&format!("HELLO 3\r\nSUBSCRIBE a{}", "\r\nPING".repeat(PINGS))).await;
+    client.skip_hello().await;
+    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    client.hears(&"+PONG|".repeat(PINGS)).await;
+}
+
+/// A pop that waited at the old primary, was let go, and waits at the new one.
+async fn a_pop_that_was_moved(old: &RedisServer, new: &RedisServer, path: &mut DataPath) -> Wire {
+    let mut client = Wire::connect(path).await;
+    client.ask("HELLO 3\r\nSUBSCRIBE a\r\nBLPOP q 100").await;
+    client.skip_hello().await;
+    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    blocks(old).await;
+    path.hold(HoldScope::Writes, false).await;
+    let () = query(old, &format!("REPLICAOF 127.0.0.1 {}", new.port));
+    path.move_to("e1", 2);
+    blocks(new).await;
+    client
+}
+
+/// Waits until somebody waits at `server`.
+async fn blocks(server: &RedisServer) {
+    let end = Instant::now() + LONG;
+    while !query::<String>(server, "INFO clients").contains("blocked_clients:1") {
+        assert!(Instant::now() < end, "it waits");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_pop_that_was_let_go_is_a_write_at_the_new_primary() {
+    let (old, new, mut path) = two().await;
+    let mut client = a_pop_that_was_moved(&old, &new, &mut path).await;
+    path.posture(|posture| posture.durability = Durability::Synchronous);
+    let () = query(&new, "RPUSH q x");
+    // Nobody confirms anything here.
+    let silent = timeout(Duration::from_millis(200), client.0.read_u8()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    assert_eq!(query::<i64>(&new, "LLEN q"), 0, "it was executed");
+}
+
+#[tokio::test]
+async fn a_pop_that_was_let_go_and_then_is_in_doubt_is_not_asked_again() {
+    let (old, new, mut path) = two().await;
+    let mut client = a_pop_that_was_moved(&old, &new, &mut path).await;
+    path.hold(HoldScope::All, true).await;
+    path.move_to("e0", 3);
+    client.is_cut().await;
 }
 
 #[tokio::test]

@@ -2,15 +2,15 @@
 //!
 //! The upstream connection is the client's own, with all that it has left there. What comes over it is taken only while the
 //! lease lives, and a write is acknowledged only then; requests are admitted, held and made durable by the same rules as in the
-//! stack, which is for requests with one answer each. When the epoch moves, or the server is lost, the protocol's [`Relay`] says what another server must be asked for, and the client
-//! goes on with that one. It is cut when it holds something that can't be moved, or a write of its is in doubt.
+//! stack, which is for requests with one answer each. When the epoch moves, or the server is lost, the protocol's [`Relay`] says
+//! what another server must be asked for, and the client goes on with that one. It is cut when it holds something that can't be
+//! moved, or a write of its is in doubt.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Duration;
 
-use foretoken_protocol::{Batch, Passed, Protocol, Relay, Session, Step};
+use foretoken_protocol::{Batch, LET_GO_GRACE, Passed, Protocol, Relay, Session, Step};
 use foretoken_stack::Gate;
 use foretoken_types::{Access, BootInstant, Fault};
 use futures_util::future::LocalBoxFuture;
@@ -28,8 +28,6 @@ use server::{Begun, Server};
 
 /// Requests without an answer; a client that sends more waits.
 const UNDER_WAY_MOST: usize = 1024;
-/// After a planned switchover: how long the old primary may take to say that it has let a blocked client go.
-const LET_GO_GRACE: Duration = Duration::from_millis(500);
 
 /// Serves a client from its first relayed request until it leaves.
 pub(crate) async fn serve<P: Protocol>(
@@ -58,6 +56,7 @@ pub(crate) async fn serve<P: Protocol>(
         relay,
         under_way: VecDeque::new(),
         oldest_since: since,
+        let_go: false,
         held: Some(Held::admitted(first, since, long)),
         skips: false,
         unmatched: false,
@@ -77,6 +76,8 @@ struct Relaying<'a, P: Protocol> {
     under_way: VecDeque<UnderWay>,
     /// Since when the oldest of them is that.
     oldest_since: BootInstant,
+    /// The oldest of them was let go: it has changed nothing, and goes to another server.
+    let_go: bool,
     /// A request that waits until it is admitted.
     held: Option<Held>,
     /// The long request that is coming was refused: the rest of it goes nowhere.
@@ -89,7 +90,8 @@ struct UnderWay {
     access: Access,
     /// It may wait at the server.
     blocks: bool,
-    _counted: Option<InFlightGuard>,
+    /// A drain waits for its answer.
+    counted: Option<InFlightGuard>,
 }
 
 struct Held {
@@ -136,14 +138,14 @@ impl<P: Protocol> Relaying<'_, P> {
                 // A drain can't wait for what it was not told of.
                 return Err(Over);
             }
-            // Before any wait: a pipeline brings more in one read than the request that began the relay.
-            if self.pass_on(down, server).await? {
-                return Ok(Ended::Left);
-            }
             // While nothing may be forwarded, nothing is read.
             let open = view.acknowledges(Some(server.epoch));
-            if open {
+            if open && !server.input.is_empty() {
                 self.forward(down, server).await?;
+            }
+            // Behind that, since answers make room, and before any wait: a client may have nothing more to say.
+            if self.pass_on(down, server).await? {
+                return Ok(Ended::Left);
             }
             let asks = self.held.is_none() && self.under_way.len() < UNDER_WAY_MOST;
             let held = self.held.as_mut();
@@ -175,7 +177,7 @@ impl<P: Protocol> Relaying<'_, P> {
                         Step::Long(batch) => (batch, self.store.view.now(), true),
                         Step::Piece { bytes, last } => {
                             if !self.skips {
-                                server.send(&bytes).await?;
+                                server.send(&self.store.view, &bytes).await?;
                             }
                             self.skips &= !last;
                             continue;
@@ -213,7 +215,7 @@ impl<P: Protocol> Relaying<'_, P> {
                 self.oldest_since = self.store.view.now();
             }
             let counted = (!blocks).then(|| self.store.view.in_flight.enter(batch));
-            self.under_way.push_back(UnderWay { access: batch.access, blocks, _counted: counted });
+            self.under_way.push_back(UnderWay { access: batch.access, blocks, counted });
         } else {
             // The answers to what is under way won't be recognised either.
             let before = std::mem::take(&mut self.under_way);
@@ -221,49 +223,46 @@ impl<P: Protocol> Relaying<'_, P> {
             self.unmatched |= batch.access == Access::Write || before.iter().any(wrote);
             self.store.tally.answered_here(batch.requests + u32::try_from(before.len()).unwrap_or(u32::MAX));
         }
-        server.send(&batch.frames).await
+        server.send(&self.store.view, &batch.frames).await
     }
 
     /// Forwards what the server has said. It was said before now, with the right to it; a write needs that until it is told, because
     /// what was written may not be at the next primary.
     async fn forward(&mut self, down: &mut Downstream, server: &mut Server) -> Result<(), Over> {
-        let Passed { bytes, answered, let_go } = self.relay.received(&mut server.input).map_err(|_| Over)?;
+        let passed = self.relay.received(&mut server.input).map_err(|_| Over)?;
+        let Passed { bytes, answered, partly, let_go } = passed;
         let answered = (answered as usize).min(self.under_way.len());
-        let answers_write = self.under_way.iter().take(answered).any(|asked| asked.access == Access::Write);
+        let told = self.under_way.iter().take(answered + usize::from(partly));
         // Of what nobody recognises, each may be the answer to a write.
-        let wrote = answers_write || self.unmatched;
+        let wrote = self.unmatched || told.into_iter().any(|asked| asked.access == Access::Write);
         if wrote {
             let asker = Asker::new(Rc::clone(&self.store.view), self.store.asks.clone());
             asker.confirmed(server.epoch).await.map_err(|_| Over)?;
         }
-        let right = (wrote || self.unmatched).then_some(server.epoch);
+        // The server is done with them: no drain waits for a client that is slow to take its answers.
+        self.under_way.iter_mut().take(answered).for_each(|asked| asked.counted = None);
+        let right = wrote.then_some(server.epoch);
         down.forward(&self.store.view, right, bytes).await?;
         self.under_way.drain(..answered);
         if answered > 0 {
             self.oldest_since = self.store.view.now();
         }
-        if let_go {
-            self.let_go();
-        }
+        self.let_go = let_go;
         self.store.tally.answered_here(u32::try_from(answered).unwrap_or(u32::MAX));
         Ok(())
-    }
-
-    /// The oldest request has changed nothing, and goes again.
-    fn let_go(&mut self) {
-        if let Some(oldest) = self.under_way.front_mut() {
-            oldest.access = Access::Read;
-        }
     }
 
     /// Lets the server whose epoch is over say that it keeps the oldest request waiting no more. Nothing else that it says counts.
     async fn wait_for_let_go(&mut self, server: &mut Server) {
         let waits = |oldest: &UnderWay| oldest.blocks && oldest.access == Access::Write;
-        while self.under_way.front().is_some_and(waits) && server.read().await {
+        while !self.let_go && self.under_way.front().is_some_and(waits) {
+            // It may have been read already.
             match self.relay.received(&mut server.input) {
-                Ok(Passed { answered: 0, let_go: true, .. }) => self.let_go(),
-                Ok(Passed { answered: 0, .. }) => {}
+                Ok(Passed { answered: 0, let_go, .. }) => self.let_go = let_go,
                 _ => return,
+            }
+            if !self.let_go && !server.read().await {
+                return;
             }
         }
     }
@@ -287,16 +286,15 @@ impl<P: Protocol> Relaying<'_, P> {
     async fn renew(&mut self, mut old: Server) -> Result<Server, Over> {
         // Whether it has or not is seen below.
         tokio::time::timeout(LET_GO_GRACE, self.wait_for_let_go(&mut old)).await.ok();
-        let in_doubt = self.under_way.iter().any(|request| request.access == Access::Write);
-        if in_doubt || !self.relay.is_matched() {
+        let mut asked = self.under_way.iter().skip(usize::from(self.let_go));
+        if asked.any(|request| request.access == Access::Write) || !self.relay.is_matched() {
             return Err(Over);
         }
-        // Who may write there is no primary that is about to leave.
         let mut server = server::another(self.store, self.client, old.epoch).await.map_err(|_| Over)?;
         let now = self.store.view.now();
         let frames = self.relay.renew(server.epoch, now.since(self.oldest_since)).ok_or(Over)?;
-        self.oldest_since = now;
-        server.send(&frames).await?;
+        (self.oldest_since, self.let_go) = (now, false);
+        server.send(&self.store.view, &frames).await?;
         self.store.tally.relay_renewed();
         Ok(server)
     }
@@ -305,7 +303,9 @@ impl<P: Protocol> Relaying<'_, P> {
 impl<P: Protocol> Drop for Relaying<'_, P> {
     /// Nobody will ever hear how these ended.
     fn drop(&mut self) {
-        for request in &self.under_way {
+        let let_go = usize::from(self.let_go).min(self.under_way.len());
+        self.store.tally.not_executed_here(u32::try_from(let_go).unwrap_or(u32::MAX));
+        for request in self.under_way.iter().skip(let_go) {
             self.store.tally.unheard(request.access, 1);
         }
         if let Some(held) = &self.held {

@@ -124,8 +124,8 @@ pub(crate) struct Reader {
 pub(crate) struct Response {
     /// The bytes for the client; `None`: there are no words for what happened, cut its connection.
     pub(crate) reply: Option<Reply>,
-    /// The epoch that the reply needs to be current while it is forwarded; `None` for what we say ourselves and for a
-    /// mirror's reply.
+    /// The epoch that the reply needs to be current while it is forwarded; `None` for what we say ourselves, for a
+    /// mirror's reply, and for one that the session has taken over and that is true whoever is the primary.
     pub(crate) epoch: Option<Epoch>,
     /// Requests that may or may not have been executed.
     pub(crate) in_doubt: u32,

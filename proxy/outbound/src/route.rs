@@ -238,10 +238,11 @@ pub(crate) async fn provide_own<P: Protocol>(
     };
     let key = client.session.borrow().key().clone();
     let upstream = pool.connect(endpoint, &key, false).await?;
-    if requests > 0 {
-        replay(&upstream, view, request, frames, requests).await?;
-    }
+    // From here on it is closed if it is not kept.
     let own = Own { upstream, epoch: at, endpoint, surplus: Cell::new(false), given: Cell::new(false) };
+    if requests > 0 {
+        replay(&own.upstream, view, request, frames, requests).await?;
+    }
     *client.own.borrow_mut() = Some(own);
     Ok(None)
 }
@@ -262,7 +263,6 @@ async fn replay<P: Protocol>(
     requests: u32,
 ) -> Result<(), Fault> {
     if !view.still_admits(request.target, request.batch.access) {
-        upstream.close();
         return Err(Fault::safe(FaultKind::EpochMoved));
     }
     let (carriage, quiet) = (Carriage::Dedicated, true);
@@ -275,7 +275,6 @@ async fn replay<P: Protocol>(
         Err(fault) if fault.kind == FaultKind::NotServing => fault.kind,
         Err(_) => FaultKind::Reset,
     };
-    upstream.close();
     // What was queued is only executed by its EXEC, which was not sent.
     Err(Fault::safe(fault))
 }

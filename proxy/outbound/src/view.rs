@@ -151,6 +151,12 @@ impl View {
         self.posture().epoch
     }
 
+    /// Resolves when `epoch` is over, or nobody is left who could end it.
+    pub(crate) async fn left(&self, epoch: Epoch) {
+        let mut posture = self.watch();
+        while self.epoch() == epoch && posture.changed().await.is_ok() {}
+    }
+
     /// The primary and its epoch, if it takes such requests now.
     pub(crate) fn primary_for(&self, access: Access, now: BootInstant) -> Option<(usize, Epoch)> {
         let posture = self.posture();

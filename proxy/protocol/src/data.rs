@@ -191,6 +191,9 @@ pub trait Meter {
     fn settled(&self, count: u32, sent: BootInstant);
 }
 
+/// After a planned switchover: how long the old primary may take to say that it has let a blocked client go.
+pub const LET_GO_GRACE: Duration = Duration::from_millis(500);
+
 /// How connections end when their epoch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retire {

@@ -18,6 +18,7 @@ pub use blocks::{BlockMap, Blocks};
 pub use chunks::{ChunkReceiver, ChunkSender, chunks};
 pub use control::{Claim, Control, Dial, Finding, Place, Preflight, Refused, Severity};
 pub use data::{
-    Batch, Carriage, Meter, Protocol, Refusal, Reply, Restore, Retire, Retirement, Session, Step, Upstream,
+    Batch, Carriage, LET_GO_GRACE, Meter, Protocol, Refusal, Reply, Restore, Retire, Retirement, Session,
+    Step, Upstream,
 };
 pub use relay::{Passed, Relay};

@@ -14,6 +14,8 @@ pub struct Passed {
     pub bytes: Bytes,
     /// How many of the oldest unanswered requests are answered with that.
     pub answered: u32,
+    /// The answer to the next of them has begun, and its end is still to come.
+    pub partly: bool,
     /// The server has let the oldest of the others go without having executed it: it is for another server.
     pub let_go: bool,
 }

@@ -18,6 +18,7 @@ use crate::retry::may_resend;
 use crate::route::provide_own;
 use crate::session::{Over, request};
 use crate::store::Store;
+use crate::view::View;
 
 /// One read.
 const READ_BYTES: usize = 16 * 1024;
@@ -51,10 +52,17 @@ impl Server {
         Target::Primary(self.endpoint, self.epoch)
     }
 
-    /// Sends what was admitted.
-    pub(super) async fn send(&mut self, frames: &[u8]) -> Result<(), Over> {
-        self.stream.write_all(frames).await.map_err(|_| Over)?;
-        self.stream.flush().await.map_err(|_| Over)
+    /// Sends what was admitted, while its epoch lasts: a server that takes nothing may be the reason why that ends.
+    pub(super) async fn send(&mut self, view: &View, frames: &[u8]) -> Result<(), Over> {
+        let sent = async {
+            self.stream.write_all(frames).await?;
+            self.stream.flush().await
+        };
+        tokio::select! {
+            biased;
+            sent = sent => sent.map_err(|_| Over),
+            () = view.left(self.epoch) => Err(Over),
+        }
     }
 
     /// Reads what is there, once. `false`: the server is gone.
@@ -103,7 +111,7 @@ pub(super) async fn another<P: Protocol>(
     client: &Client<P>,
     before: Epoch,
 ) -> Result<Server, Fault> {
-    // Who may write there is no primary that is about to leave.
+    // Who takes writes is no primary that is about to leave.
     reach(store, Access::Write, async |endpoint, epoch| {
         let key = client.session.borrow().key().clone();
         let upstream = store.pool.connect(endpoint, &key, false).await?;

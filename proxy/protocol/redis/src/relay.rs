@@ -240,6 +240,10 @@ impl Relay for RedisRelay {
 
     fn received(&mut self, input: &mut BytesMut) -> Result<Passed, Fault> {
         if self.opaque {
+            // Our own questions would be answered to the client.
+            if self.asked.iter().any(|asked| asked.quiet) {
+                return Err(Fault::unknown(FaultKind::Pinned));
+            }
             return Ok(Passed { bytes: input.split().freeze(), ..Passed::default() });
         }
         let mut passed = BytesMut::new();
@@ -269,7 +273,8 @@ impl Relay for RedisRelay {
                 passed.extend_from_slice(&self.gap());
             }
         }
-        Ok(Passed { bytes: passed.freeze(), answered, let_go: self.let_go })
+        let partly = self.torn == Some(Said::Answer);
+        Ok(Passed { bytes: passed.freeze(), answered, partly, let_go: self.let_go })
     }
 
     fn renew(&mut self, epoch: Epoch, waited: Duration) -> Option<Bytes> {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use foretoken_protocol::{Batch, Carriage, ChunkSender, Meter, Reply, Retire, Upstream};
+use foretoken_protocol::{Batch, Carriage, ChunkSender, LET_GO_GRACE, Meter, Reply, Retire, Upstream};
 use foretoken_transport::Stream;
 use foretoken_types::{BootInstant, Fault, FaultKind};
 use tokio::sync::oneshot;
@@ -32,8 +32,6 @@ const PIPE_BYTES: usize = 256 * 1024;
 const OUT_BYTES: usize = 4 * 1024 * 1024;
 /// How long one client that does not take a long reply may keep the others of a shared connection waiting.
 const STALL_MOST: Duration = Duration::from_secs(1);
-/// After a planned switchover: how long the old primary may take to say that it has let a blocked client go.
-const UNBLOCK_GRACE: Duration = Duration::from_millis(500);
 /// A retired connection is read for this long, so that late replies are counted.
 const RETIRED_MOST: Duration = Duration::from_secs(300);
 
@@ -275,7 +273,7 @@ impl Upstream for RedisUpstream {
                 slot.fail(Fault::unknown(FaultKind::EpochMoved), &*connection.meter);
             }
         }
-        connection.grace_until.set(Some(tokio::time::Instant::now() + UNBLOCK_GRACE));
+        connection.grace_until.set(Some(tokio::time::Instant::now() + LET_GO_GRACE));
         connection.room.notify_waiters();
         connection.wake_task();
     }

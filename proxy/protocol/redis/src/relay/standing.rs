@@ -59,7 +59,7 @@ impl Standing {
                 let on = args(frame).nth(2).is_some_and(|arg| arg.eq_ignore_ascii_case(b"ON"));
                 if !on {
                     self.tracking.clear();
-                } else if !self.tracking.contains(frame) {
+                } else if self.tracking.len() <= TRACKING_MOST && !self.tracking.contains(frame) {
                     self.tracking.push(frame.clone());
                 }
             }

@@ -283,3 +283,26 @@ proptest! {
         relay.renew(Epoch(1), Duration::ZERO);
     }
 }
+
+#[test]
+fn answers_to_what_we_asked_are_nobody_elses() {
+    let mut relay = relay(true, &["CLIENT TRACKING ON"]);
+    hear(&mut relay, "+OK|");
+    assert_eq!(asks(&mut relay), Some(vec!["CLIENT TRACKING ON".to_owned()]));
+    relay.sent(&batch("CLIENT REPLY SKIP"));
+    let mut input = BytesMut::from(&b"+OK\r\n"[..]);
+    assert_eq!(relay.received(&mut input).expect_err("whose is it?").kind, FaultKind::Pinned);
+}
+
+#[test]
+fn an_answer_that_is_passed_on_in_pieces_has_begun() {
+    let mut relay = relay(true, &["GETDEL k"]);
+    let mut input = BytesMut::from(format!("${}\r\n", 2 * WHOLE_BYTES).as_bytes());
+    input.resize(input.len() + WHOLE_BYTES, b'x');
+    let begun = relay.received(&mut input).expect("well formed");
+    assert_eq!((begun.answered, begun.partly), (0, true));
+    input.resize(WHOLE_BYTES, b'x');
+    input.extend_from_slice(b"\r\n");
+    let ended = relay.received(&mut input).expect("well formed");
+    assert_eq!((ended.answered, ended.partly), (1, false));
+}

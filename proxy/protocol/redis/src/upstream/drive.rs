@@ -6,15 +6,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use foretoken_protocol::{Reply, chunks};
+use foretoken_protocol::{LET_GO_GRACE, Reply, chunks};
 use foretoken_transport::Stream;
 use foretoken_types::{Fault, FaultKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{
-    COLLECT_BYTES, Connection, PIPE_BYTES, RETIRED_MOST, STALL_MOST, Slot, State, UNBLOCK_GRACE, sleep_until,
-};
+use super::{COLLECT_BYTES, Connection, PIPE_BYTES, RETIRED_MOST, STALL_MOST, Slot, State, sleep_until};
 use crate::reply::not_executed;
 use crate::wire::{ReplyScanner, error_class, is_turned_away};
 
@@ -120,7 +118,7 @@ fn expire(connection: &Connection, incoming: &mut Incoming, retired: Option<Inst
                 slot.fail(Fault::unknown(FaultKind::EpochMoved), &*connection.meter);
             }
         }
-        return now >= retired + RETIRED_MOST - UNBLOCK_GRACE;
+        return now >= retired + RETIRED_MOST - LET_GO_GRACE;
     }
     if incoming.stalled.is_some_and(|since| now >= since + STALL_MOST) {
         incoming.stalled = None;
