@@ -38,7 +38,9 @@ impl Scripts {
         let mut args = args(frame).skip(1);
         match (args.next(), args.next()) {
             (Some(sub), Some(body)) if sub.eq_ignore_ascii_case(b"LOAD") => known.keep(body),
-            _ => *known = Known::default(),
+            (Some(sub), _) if sub.eq_ignore_ascii_case(b"FLUSH") => *known = Known::default(),
+            // Its bytes were not kept.
+            _ => {}
         }
     }
 
@@ -133,5 +135,15 @@ mod tests {
             scripts.executed(&request(&[b"SCRIPT", b"LOAD", &body]));
         }
         assert_eq!(scripts.to_load(&address(1), true).map(|(_, requests)| requests), Some(2));
+    }
+
+    #[test]
+    fn what_was_not_kept_forgets_nothing() {
+        let scripts = Scripts::default();
+        scripts.executed(&request(&[b"SCRIPT", b"LOAD", b"return 1"]));
+        scripts.executed(b"");
+        assert!(scripts.to_load(&address(1), true).is_some());
+        scripts.executed(&request(&[b"script", b"flush"]));
+        assert_eq!(scripts.to_load(&address(1), true), None);
     }
 }

@@ -35,6 +35,9 @@ const BATCH_REQUESTS: u32 = 4096;
 /// A request that is longer is streamed instead of collected.
 const LONG_BYTES: usize = 1024 * 1024;
 
+/// Something harmless.
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
 /// What was sent last over the session's own connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
@@ -212,7 +215,10 @@ impl RedisSession {
     /// What a request may change by itself: one that is queued changes nothing before its `EXEC`.
     fn access(&self, class: Class) -> Access {
         match class.kind {
-            Kind::Plain | Kind::Blocking | Kind::Wait if self.transaction.is_some() => Access::Read,
+            // What begins a relay is the end of its transaction.
+            Kind::Plain | Kind::Blocking | Kind::Wait if self.transaction.is_some() && !self.relaying => {
+                Access::Read
+            }
             _ => class.access,
         }
     }
@@ -282,7 +288,7 @@ impl RedisSession {
     fn prime(&mut self) -> Step {
         self.primed = true;
         self.sent = Sent::One(Kind::Plain);
-        let frames = Bytes::from_static(b"*1\r\n$4\r\nPING\r\n");
+        let frames = Bytes::from_static(PING);
         Step::Batch(Batch {
             frames,
             requests: 1,
@@ -480,8 +486,8 @@ impl Session for RedisSession {
             Kind::Sticky | Kind::Relay(_) => self.pinned = true,
             _ => {}
         }
-        let forgets = succeeded && matches!(kind, Kind::Discard | Kind::Unwatch);
-        if forgets || self.transaction.is_some() {
+        let is_told = succeeded && (matches!(kind, Kind::Discard | Kind::Unwatch) || kind.is_setup());
+        if is_told || self.transaction.is_some() {
             Retirement::Told
         } else if self.is_pinned() {
             Retirement::Keep
@@ -499,6 +505,10 @@ impl Session for RedisSession {
             return Restore::Pinned;
         }
         match &self.transaction {
+            // It was prepared on the connection that is lost.
+            None if self.sent == Sent::One(Kind::Wait) => {
+                Restore::Replay { frames: Bytes::from_static(PING), requests: 1 }
+            }
             None => Restore::Replay { frames: Bytes::new(), requests: 0 },
             Some(transaction) => transaction.replay(),
         }

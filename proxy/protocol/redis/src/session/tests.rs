@@ -507,3 +507,24 @@ fn a_wait_that_cannot_be_prepared_is_refused_once() {
     let Step::Batch(get) = session.step(&mut input) else { panic!("the next request") };
     assert_eq!((get.requests, get.carriage), (1, Carriage::Shared));
 }
+
+#[test]
+fn where_a_session_that_watches_works_is_told_whoever_is_the_primary() {
+    let mut session = RedisSession::default();
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    assert_eq!(reply(&mut session, &["SELECT", "3"], b"+OK\r\n"), Retirement::Told);
+    assert_eq!(reply(&mut session, &["SELECT", "x"], b"-ERR\r\n"), Retirement::Keep);
+}
+
+#[test]
+fn a_wait_that_moves_is_prepared_again() {
+    let mut session = RedisSession::default();
+    let mut input = frames(&[&["WAIT", "1", "0"]]);
+    let Step::Batch(ping) = session.step(&mut input) else { panic!("a batch") };
+    assert!(ping.quiet);
+    session.replied(&ping, b"+PONG\r\n");
+    let Step::Batch(_) = session.step(&mut input) else { panic!("a batch") };
+    let Restore::Replay { frames, requests } = session.restore() else { panic!("it can be moved") };
+    assert_eq!((&frames[..], requests), (PING, 1));
+    assert_eq!(session.restored(b"+PONG\r\n"), Ok(()));
+}
