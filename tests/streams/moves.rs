@@ -3,9 +3,16 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use foretoken_app::client::model::SwitchoverOutcome;
+use foretoken_app::client::model::{SwitchoverOutcome, SwitchoverReport};
 
 use crate::store::Store;
+
+/// Whether it was refused for nothing but that a mirror is too far behind, or has not said how far: on a busy machine that may come
+/// between the look at the store and the order.
+fn is_too_early(report: &SwitchoverReport) -> bool {
+    report.outcome == SwitchoverOutcome::Refused
+        && report.checks.iter().all(|check| check.passed || check.name == "lag")
+}
 
 /// What has begun and what has ended of the switchovers.
 #[derive(Default)]
@@ -24,11 +31,14 @@ impl Moves {
             result
         };
         let moving = async {
-            while !done.get() {
+            let mut moved = false;
+            while !(moved && done.get()) {
                 store.whole().await;
                 self.begun.fetch_add(1, Relaxed);
                 let report = store.switch().await;
-                assert_eq!(report.outcome, SwitchoverOutcome::Done, "FORETOKEN_SEED={seed} {report:?}");
+                let is_done = report.outcome == SwitchoverOutcome::Done;
+                assert!(is_done || is_too_early(&report), "FORETOKEN_SEED={seed} {report:?}");
+                moved |= is_done;
                 self.ended.fetch_add(1, Relaxed);
             }
         };

@@ -78,6 +78,8 @@ const NEVER: &[(&str, &str)] = &[
     ("XINFO|STREAM", "full"),
     // Whether the same distance from now is greater than the last time depends on the millisecond.
     ("EXPIRE PEXPIRE", "gt"),
+    // Words whose weights are missing come in the order of a hash table (`sortCompare` in `sort.c`); numbers do not.
+    ("SORT SORT_RO", "sorting"),
     // Measured by a clock that ticks every few seconds.
     ("RESTORE RESTORE-ASKING", "seconds"),
 ];
