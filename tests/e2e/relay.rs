@@ -190,10 +190,7 @@ async fn a_pop_that_was_let_go_and_then_is_in_doubt_is_not_asked_again() {
 #[tokio::test]
 async fn a_relayed_client_whose_write_is_in_doubt_is_cut() {
     let (old, _new, mut path) = two().await;
-    let mut client = Wire::connect(&path).await;
-    client.ask("HELLO 3\r\nSUBSCRIBE a").await;
-    client.skip_hello().await;
-    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    let mut client = Wire::subscribed(&path).await;
     old.signal("-STOP");
     client.ask("INCR n").await;
     // It is under way when a hold waits for it.
@@ -214,10 +211,7 @@ async fn a_relayed_client_whose_write_is_in_doubt_is_cut() {
 async fn a_write_of_a_relayed_client_is_acknowledged_only_when_a_mirror_has_it() {
     let (old, _new, path) = two().await;
     path.posture(|posture| posture.durability = Durability::Synchronous);
-    let mut client = Wire::connect(&path).await;
-    client.ask("HELLO 3\r\nSUBSCRIBE a").await;
-    client.skip_hello().await;
-    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    let mut client = Wire::subscribed(&path).await;
     client.ask("INCR n").await;
     // Nobody confirms anything here.
     let silent = timeout(Duration::from_millis(200), client.0.read_u8()).await;
@@ -229,10 +223,7 @@ async fn a_write_of_a_relayed_client_is_acknowledged_only_when_a_mirror_has_it()
 async fn what_waits_too_long_is_refused_in_words_and_the_subscription_goes_on() {
     let (old, _new, mut path) = two().await;
     path.tunables(|tunables| tunables.hold_max = Duration::from_millis(50));
-    let mut client = Wire::connect(&path).await;
-    client.ask("HELLO 3\r\nSUBSCRIBE a").await;
-    client.skip_hello().await;
-    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    let mut client = Wire::subscribed(&path).await;
     path.hold(HoldScope::Writes, false).await;
     client.ask("INCR n").await;
     client.hears("-LOADING Foretoken waited in vain for a primary: not executed, try again|").await;

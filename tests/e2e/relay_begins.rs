@@ -190,10 +190,7 @@ async fn the_rest_of_a_long_request_that_was_refused_goes_nowhere() {
         tunables.hold_max = Duration::from_millis(50);
         tunables.hold_bytes = 16 * 1024 * 1024;
     });
-    let mut client = Wire::connect(&path).await;
-    client.ask("HELLO 3\r\nSUBSCRIBE a").await;
-    client.skip_hello().await;
-    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    let mut client = Wire::subscribed(&path).await;
     path.hold(HoldScope::Writes, false).await;
     let value = "\r\nDEL none\r\n".repeat(200_000);
     client.ask(&format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}", value.len())).await;
@@ -206,10 +203,7 @@ async fn the_rest_of_a_long_request_that_was_refused_goes_nowhere() {
 #[tokio::test]
 async fn a_drain_does_not_wait_for_an_answer_that_nobody_would_recognise() {
     let (old, _new, mut path) = two().await;
-    let mut client = Wire::connect(&path).await;
-    client.ask("HELLO 3\r\nSUBSCRIBE a").await;
-    client.skip_hello().await;
-    client.hears(">3|$9|subscribe|$1|a|:1|").await;
+    let mut client = Wire::subscribed(&path).await;
     client.ask("DEBUG SLEEP 0.2\r\nGET k\r\nCLIENT REPLY OFF").await;
     client.hears("+OK|_|").await;
     let () = query(&old, "SET k 1");

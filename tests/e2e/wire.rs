@@ -19,6 +19,15 @@ impl Wire {
         Self(TcpStream::connect(path.address).await.expect("connects"))
     }
 
+    /// One that is subscribed to `a`, in RESP3.
+    pub(crate) async fn subscribed(path: &DataPath) -> Self {
+        let mut client = Self::connect(path).await;
+        client.ask("HELLO 3\r\nSUBSCRIBE a").await;
+        client.skip_hello().await;
+        client.hears(">3|$9|subscribe|$1|a|:1|").await;
+        client
+    }
+
     pub(crate) async fn ask(&mut self, line: &str) {
         self.0.write_all(format!("{line}\r\n").as_bytes()).await.expect("is taken");
     }
