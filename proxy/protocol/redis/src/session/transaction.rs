@@ -124,7 +124,7 @@ impl Transaction {
                 continue;
             }
             let Some(reply) = next(&mut replies, reply_length) else { return };
-            if reply[0] != b'-' && classify(request).kind == Kind::Scripts {
+            if !reply.starts_with(b"-") && classify(request).kind == Kind::Scripts {
                 tell(request);
             }
         }
