@@ -32,14 +32,14 @@
 //! #     state_dir: &Path,
 //! #     stores: Arc<dyn Stores>,
 //! #     tokens: Option<Arc<dyn Tokens>>,
-//! #     prometheus: metrics_exporter_prometheus::PrometheusHandle,
+//! #     metrics: foretoken_admin::MetricsPage,
 //! #     shutdown: impl Future<Output = ()>,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let unix = tokio::net::UnixListener::bind(state_dir.join("admin.sock"))?; // and mode 0600
 //! let secret = Secret::load_or_create(&state_dir.join("admin.secret"))?;
 //! let listeners = Listeners { unix: Some(unix), ..Listeners::default() };
 //! let params = Params { secret: Some(secret), ..Params::default() };
-//! serve(listeners, params, stores, tokens, prometheus, shutdown).await;
+//! serve(listeners, params, stores, tokens, metrics, shutdown).await;
 //! # Ok(())
 //! # }
 //! ```
@@ -52,6 +52,7 @@ mod events;
 mod gate;
 pub mod model;
 mod problem;
+mod recorder;
 mod secret;
 mod serve;
 mod server;
@@ -59,6 +60,7 @@ mod stores;
 mod tokens;
 
 pub use gate::{Doors, ServiceDoor};
+pub use recorder::{MetricsPage, MetricsRecorder};
 pub use secret::{Secret, SecretError};
 pub use serve::{Listeners, Params, serve};
 pub use stores::{Stores, SwitchoverError};

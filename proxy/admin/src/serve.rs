@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
@@ -23,6 +22,7 @@ use tower::ServiceExt as _;
 
 use crate::events::{Cut, Streams};
 use crate::gate::{Caller, Doors, Gate, Told};
+use crate::recorder::MetricsPage;
 use crate::secret::Secret;
 use crate::server::{REQUEST_MAX, Server, router};
 use crate::stores::Stores;
@@ -78,7 +78,7 @@ pub async fn serve(
     params: Params,
     stores: Arc<dyn Stores>,
     tokens: Option<Arc<dyn Tokens>>,
-    metrics: PrometheusHandle,
+    metrics: MetricsPage,
     shutdown: impl Future<Output = ()>,
 ) {
     let uid = rustix::process::geteuid().as_raw();

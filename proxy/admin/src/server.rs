@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use foretoken_types::{Epoch, StoreId};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::de::DeserializeOwned;
 
 use utoipa::OpenApi;
@@ -26,6 +25,7 @@ use crate::model::{
     SwitchoverReport, SwitchoverRequest,
 };
 use crate::problem::{Kind, sort, withhold};
+use crate::recorder::MetricsPage;
 use crate::stores::Stores;
 use crate::tokens::Tokens;
 
@@ -44,7 +44,7 @@ pub(crate) struct Server {
     pub(crate) stores: Arc<dyn Stores>,
     /// None at a gate, which has none to give.
     pub(crate) tokens: Option<Arc<dyn Tokens>>,
-    pub(crate) metrics: PrometheusHandle,
+    pub(crate) metrics: MetricsPage,
     pub(crate) gate: Gate,
     pub(crate) streams: Streams,
 }

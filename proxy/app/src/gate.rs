@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretoken_admin::model::{GateNews, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
-use foretoken_admin::{Listeners, Stores, SwitchoverError};
+use foretoken_admin::{Listeners, MetricsPage, Stores, SwitchoverError};
 use foretoken_config::{EndpointTls, Gate, LogFormat as ConfiguredFormat};
 use foretoken_transport::{Accepted, ClientTls, Clients, Connector, Identity, Listener, ServerTls};
 use foretoken_types::{Address, Clock, Epoch, StoreId};
@@ -80,7 +80,7 @@ fn client_tls(wanted: bool, tls: Option<&EndpointTls>) -> Result<Option<ClientTl
 }
 
 async fn serve(config: Gate) -> Result<(), Error> {
-    let handle = telemetry::start_metrics()?;
+    let page = telemetry::start_metrics()?;
     metrics::describe_gate();
     let limits = &config.limits;
     let tls = match &config.tls {
@@ -127,9 +127,8 @@ async fn serve(config: Gate) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let service =
         Arc::new(Service { word: heard, clock, ending: AtomicBool::new(false), exit: Notify::new() });
-    let admin = admin(&config, Arc::clone(&service), handle.clone(), stopped).await?;
+    let admin = admin(&config, Arc::clone(&service), page, stopped).await?;
     let follower = tokio::spawn(follower.run());
-    let upkeep = tokio::spawn(telemetry::upkeep(handle));
 
     let catch = |kind| signal(kind).map_err(|source| Error::Os { what: "catch signals", source });
     let (mut term, mut interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
@@ -146,7 +145,6 @@ async fn serve(config: Gate) -> Result<(), Error> {
     if let Some(admin) = admin {
         tokio::time::timeout(ADMIN_END, admin).await.ok();
     }
-    upkeep.abort();
     Ok(())
 }
 
@@ -188,7 +186,7 @@ fn turn_away(door: &Door, accepted: Accepted) {
 async fn admin(
     config: &Gate,
     service: Arc<Service>,
-    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    metrics: MetricsPage,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Error> {
     let Some(Address::Tcp { host, port }) = &config.admin else { return Ok(None) };

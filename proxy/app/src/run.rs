@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretoken_admin::model::{GateNews, Readiness, StoreStatus, SwitchoverReport, SwitchoverRequest};
-use foretoken_admin::{Listeners, Params as AdminParams, Stores, SwitchoverError};
+use foretoken_admin::{Listeners, MetricsPage, Params as AdminParams, Stores, SwitchoverError};
 use foretoken_config::{Config, LogFormat as ConfiguredFormat};
 use foretoken_outbound::{DataPlane, Tunables};
 use foretoken_registry::{Disk, Registry};
@@ -142,8 +142,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
     let (doors, doors_in) = watch::channel(Arc::new(build::doors(&config)?));
     let access = AdminParams { secret: secret(&config)?, open: options.admin_open, doors: doors_in };
     let asked = Some(Arc::clone(&tokens) as Arc<dyn foretoken_admin::Tokens>);
-    let admin = admin(&config, access, Arc::clone(&service), asked, metrics.clone(), stopped.clone()).await?;
-    let upkeep = tokio::spawn(telemetry::upkeep(metrics));
+    let admin = admin(&config, access, Arc::clone(&service), asked, metrics, stopped.clone()).await?;
 
     let drain_max = config.data.drain_max;
     let changeable = Changeable { stores: &running, tokens: &tokens, doors: &doors, level: &level };
@@ -159,7 +158,6 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
         tokio::time::timeout(Duration::from_secs(2), run.handle.task).await.ok();
     }
     tokio::time::timeout(Duration::from_secs(6), admin).await.ok();
-    upkeep.abort();
     tokio::time::timeout(Duration::from_secs(2), token_upkeep).await.ok();
     // Joining threads blocks, and this is a runtime's thread.
     tokio::task::spawn_blocking(move || drop(plane)).await.ok();
@@ -236,7 +234,7 @@ async fn admin(
     access: AdminParams,
     service: Arc<Service>,
     tokens: Option<Arc<dyn foretoken_admin::Tokens>>,
-    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    metrics: MetricsPage,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<tokio::task::JoinHandle<()>, Error> {
     let os = |what| move |source| Error::Os { what, source };

@@ -7,18 +7,12 @@
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use foretoken_types::LATENCY_BOUNDS_US;
-use metrics::Unit;
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use foretoken_admin::{MetricsPage, MetricsRecorder};
+use metrics::{SetRecorderError, Unit};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Registry, fmt as text, reload};
-
-/// How often histograms are folded. Between two folds each value takes 8 bytes, so this bounds the memory: 100 000 values
-/// a second are 4 MB.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +43,7 @@ pub enum TelemetryError {
     Logs(#[from] TryInitError),
     /// Somebody else in this process has set up metrics.
     #[error("metrics are set up already")]
-    Metrics(#[from] BuildError),
+    Metrics(#[from] SetRecorderError<MetricsRecorder>),
     /// The subscriber is gone.
     #[error("the log level can't be changed any more")]
     Reload(#[from] reload::Error),
@@ -106,38 +100,20 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
 ///
 /// # Errors
 /// [`TelemetryError::Metrics`] when another recorder than ours is in place.
-pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
-    static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+pub fn start_metrics() -> Result<MetricsPage, TelemetryError> {
+    static INSTALLED: Mutex<Option<MetricsPage>> = Mutex::new(None);
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(handle) = &*installed {
-        return Ok(handle.clone());
+    if let Some(page) = &*installed {
+        return Ok(page.clone());
     }
-    let handle = recorder()?.install_recorder()?;
+    let recorder = MetricsRecorder::default();
+    let page = recorder.page();
+    metrics::set_global_recorder(recorder)?;
     metrics::describe_gauge!("foretoken_build_info", Unit::Count, "1; the labels say which build this is");
     let build = Build::this();
     metrics::gauge!("foretoken_build_info", "version" => build.version, "commit" => build.commit).set(1.0);
-    *installed = Some(handle.clone());
-    Ok(handle)
-}
-
-/// Durations share the buckets of the samples, so that `/metrics` and the health engine tell the same quantiles.
-fn recorder() -> Result<PrometheusBuilder, BuildError> {
-    #[expect(clippy::cast_precision_loss, reason = "the bounds are far below 2^52")]
-    let seconds = LATENCY_BOUNDS_US.map(|us| us as f64 / 1e6);
-    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
-}
-
-/// Folds histograms from time to time. Never returns; to be run on the control runtime, once a process or more often.
-///
-/// # Cancel safety
-/// Cancel safe.
-pub async fn upkeep(handle: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        handle.run_upkeep();
-    }
+    *installed = Some(page.clone());
+    Ok(page)
 }
 
 /// What this binary was built from.
@@ -174,23 +150,6 @@ impl fmt::Display for Build {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_counted_in_the_buckets_of_the_samples() {
-        let recorder = recorder().unwrap().build_recorder();
-        let handle = recorder.handle();
-        metrics::with_local_recorder(&recorder, || {
-            metrics::histogram!("foretoken_test_duration_seconds").record(0.0004);
-        });
-        let text = handle.render();
-        for line in [
-            r#"foretoken_test_duration_seconds_bucket{le="0.00005"} 0"#,
-            r#"foretoken_test_duration_seconds_bucket{le="0.0005"} 1"#,
-            r#"foretoken_test_duration_seconds_bucket{le="5"} 1"#,
-        ] {
-            assert!(text.contains(line), "{line} in {text}");
-        }
-    }
 
     #[test]
     fn a_process_counts_once_however_often_it_is_asked_to() {

@@ -201,13 +201,88 @@ impl EndpointHandles {
     }
 }
 
-/// Replays folded buckets into the recorder's histogram, which has the same bounds: each count at its bucket's upper bound.
+/// Replays folded buckets into the recorder's histogram, which has the same bounds. Where in a bucket its values lie is not known,
+/// but what all of them add up to is: each goes so far into its bucket that the histogram's sum is true.
 fn record(histogram: &Histogram, buckets: &LatencyBuckets) {
-    for (bucket, count) in buckets.counts.iter().enumerate() {
-        if *count > 0 {
-            let above_all = 2 * LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1];
-            let bound = LATENCY_BOUNDS_US.get(bucket).copied().unwrap_or(above_all);
-            histogram.record_many(Duration::from_micros(bound).as_secs_f64(), *count as usize);
+    let above_all = 2 * LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1];
+    let lows = [0].into_iter().chain(LATENCY_BOUNDS_US);
+    let highs = LATENCY_BOUNDS_US.into_iter().chain([above_all]);
+    let filled = lows.zip(highs).zip(buckets.counts).filter(|(_, count)| *count > 0);
+    let all = |part: fn(u64, u64) -> u64| -> Duration {
+        let parts =
+            filled.clone().map(|((low, high), count)| part(low, high).saturating_mul(u64::from(count)));
+        Duration::from_micros(parts.fold(0, u64::saturating_add))
+    };
+    let beyond = Duration::from_micros(buckets.sum_us).saturating_sub(all(|low, _| low));
+    let share = beyond.div_duration_f64(all(|low, high| high - low)).clamp(SHARE_LEAST, 1.0);
+    for ((low, high), count) in filled {
+        let value = Duration::from_micros(low) + Duration::from_micros(high - low).mul_f64(share);
+        histogram.record_many(value.as_secs_f64(), count as usize);
+    }
+}
+
+/// A value at its bucket's lower bound would be counted in the one below.
+const SHARE_LEAST: f64 = 0.001;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Values(Mutex<Vec<(f64, usize)>>);
+
+    impl metrics::HistogramFn for Values {
+        fn record(&self, value: f64) {
+            self.record_many(value, 1);
+        }
+
+        fn record_many(&self, value: f64, count: usize) {
+            self.0.lock().expect("not poisoned").push((value, count));
+        }
+    }
+
+    /// What is told of requests that took so many microseconds: in which bucket, and how many.
+    fn told(took: &[(u64, u32)]) -> (Vec<(usize, usize)>, f64) {
+        let mut buckets = LatencyBuckets::default();
+        took.iter().for_each(|(us, count)| buckets.record(Duration::from_micros(*us), *count));
+        let values = Arc::new(Values::default());
+        record(&Histogram::from_arc(Arc::clone(&values)), &buckets);
+        let values = values.0.lock().expect("not poisoned");
+        let bucket = |value: f64| {
+            LATENCY_BOUNDS_US
+                .partition_point(|bound| Duration::from_micros(*bound) < Duration::from_secs_f64(value))
+        };
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let sum = values.iter().map(|(value, count)| value * *count as f64).sum::<f64>() * 1e6;
+        (values.iter().map(|(value, count)| (bucket(*value), *count)).collect(), sum)
+    }
+
+    #[test]
+    fn folded_durations_are_told_in_their_buckets_and_add_up_to_what_was_measured() {
+        for took in [
+            &[(30, 1)][..],
+            &[(50, 7)],
+            &[(40, 1000), (120, 30), (190, 5), (700, 1), (4_999_999, 1)],
+            &[(1_000_001, 3)],
+            &[(5_000_001, 1)],
+            &[],
+        ] {
+            let mut buckets: Vec<(usize, usize)> = Vec::new();
+            for (us, count) in took {
+                let bucket = LATENCY_BOUNDS_US.partition_point(|bound| bound < us);
+                match buckets.last_mut().filter(|last| last.0 == bucket) {
+                    Some(last) => last.1 += *count as usize,
+                    None => buckets.push((bucket, *count as usize)),
+                }
+            }
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let sum = took.iter().map(|(us, count)| (us * u64::from(*count)) as f64).sum::<f64>();
+            let (found, told) = told(took);
+            assert_eq!(found, buckets, "{took:?}");
+            // At a lower bound a thousandth of the bucket is added.
+            assert!((told - sum).abs() <= sum * 0.005 + 1.0, "{took:?}: {told} for {sum}");
         }
     }
 }

@@ -10,7 +10,6 @@ use foretoken_token::Denied;
 use foretoken_types::{Epoch, StoreId};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
@@ -25,7 +24,7 @@ use crate::model::{
     Revoked, StoreEvent, StoreStatus, SwitchoverOutcome, SwitchoverReport, SwitchoverRequest, TokenFilter,
     TokenGrant, TokenRequest, TokenStatus,
 };
-use crate::{Asker, SwitchoverError, TokenError};
+use crate::{Asker, MetricsRecorder, SwitchoverError, TokenError};
 
 /// One store, `cart`. A switchover to `b` is done, to `broken` refused, to `nobody` unknown, to `slow` never ends.
 #[derive(Default)]
@@ -214,27 +213,17 @@ async fn open_with(admin_open: bool, tls: Option<ServerTls>) -> House {
     let stores = Arc::new(Fake::default());
     let tokens = Arc::new(FakeTokens { askers: Mutex::default(), epoch: watch::channel(7).0 });
     let asked = Some(Arc::clone(&tokens) as Arc<dyn Tokens>);
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    metrics_recorded(recorder);
+    let recorder = MetricsRecorder::default();
+    let page = recorder.page();
+    metrics::with_local_recorder(&recorder, || metrics::counter!("foretoken_test_total").increment(3));
     let (stop, stopped) = oneshot::channel();
     let params = Params { secret: Some(secret), open: admin_open, ..Params::default() };
-    let served = tokio::spawn(serve(
-        listeners,
-        params,
-        Arc::clone(&stores) as Arc<dyn Stores>,
-        asked,
-        handle,
-        async {
+    let served =
+        tokio::spawn(serve(listeners, params, Arc::clone(&stores) as Arc<dyn Stores>, asked, page, async {
             stopped.await.unwrap_or_default();
-        },
-    ));
+        }));
     let secret = std::fs::read_to_string(path).unwrap().trim().to_owned();
     House { tokens, stores, socket, address, secret, stop: Some(stop), served, _dir: dir }
-}
-
-fn metrics_recorded(recorder: metrics_exporter_prometheus::PrometheusRecorder) {
-    metrics::with_local_recorder(&recorder, || metrics::counter!("foretoken_test_total").increment(3));
 }
 
 struct Answer {

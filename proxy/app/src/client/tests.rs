@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use foretoken_admin::model::{GateNews, SwitchoverOutcome};
-use foretoken_admin::{Listeners, Params, Stores, SwitchoverError, serve};
+use foretoken_admin::{Listeners, MetricsRecorder, Params, Stores, SwitchoverError, serve};
 use foretoken_types::Epoch;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::*;
@@ -69,8 +68,8 @@ async fn open(dir: &Path) -> (Client, Client, PathBuf) {
     let port = tcp.local_addr().unwrap().port();
     let listeners = Listeners { unix: Some(UnixListener::bind(&socket).unwrap()), tcp: Some(tcp), tls: None };
     let params = Params { secret: Some(Secret::load_or_create(&secret).unwrap()), ..Params::default() };
-    let handle = PrometheusBuilder::new().build_recorder().handle();
-    tokio::spawn(serve(listeners, params, Arc::new(Fake), None, handle, std::future::pending()));
+    let page = MetricsRecorder::default().page();
+    tokio::spawn(serve(listeners, params, Arc::new(Fake), None, page, std::future::pending()));
     (Client::unix(socket), Client::tcp("127.0.0.1", port), secret)
 }
 
