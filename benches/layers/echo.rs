@@ -24,7 +24,7 @@ impl Upstream for EchoUpstream {
         self.0.sent(batch.requests, sent);
         self.0.settled(batch.requests, sent);
         self.0.answered(batch.requests, self.0.now().since(sent));
-        ready(Ok(Reply { first: Bytes::from_static(b"+OK\r\n"), rest: None }))
+        ready(Ok(Reply::whole(Bytes::from_static(b"+OK\r\n"))))
     }
 
     async fn extend(&self, _: Bytes) -> Result<(), Fault> {

@@ -160,3 +160,26 @@ async fn a_blocked_pop_whose_time_ends_while_the_primary_changes_finds_nothing()
     path.move_to("e1", 2);
     assert_eq!(popped.await.expect("ends").expect("is not in doubt"), None);
 }
+
+#[tokio::test]
+async fn what_a_pop_was_told_without_the_right_to_hear_it_was_nothing_so_it_is_asked_again() {
+    let (old, new, path) = two().await;
+    let mut client = connect(&path).await;
+    let popped = tokio::spawn(async move {
+        cmd("BLPOP").arg("q").arg(0.2).query_async::<Option<(String, i64)>>(&mut client).await
+    });
+    let blocked = |clients: usize| {
+        let told = cmd("INFO").query::<String>(&mut old.connection()).expect("asks");
+        told.contains(&format!("blocked_clients:{clients}"))
+    };
+    while !blocked(1) {
+        tokio::task::yield_now().await;
+    }
+    path.posture(|posture| posture.lease = None);
+    while !blocked(0) {
+        tokio::task::yield_now().await;
+    }
+    let () = cmd("RPUSH").arg("q").arg(7).query(&mut new.connection()).expect("pushes");
+    path.move_to("e1", 2);
+    assert_eq!(popped.await.expect("ends").expect("is not in doubt"), Some(("q".into(), 7)));
+}

@@ -29,25 +29,9 @@ pub(crate) fn difference(wanted: &[u8], got: &[u8]) -> Option<String> {
 pub(crate) const WATCHED: &[u8] = b"*1\r\n$7\r\nwatched\r\n";
 const NULLS: [&[u8]; 2] = [b"*-1\r\n", b"_\r\n"];
 
-/// What is said of a write that waits and whose time ends in the moment in which the role moves.
-const IN_DOUBT: &[u8] = b"-FTINDOUBT ";
-const NOTHING: [&[u8]; 3] = [b"*-1\r\n", b"$-1\r\n", b"_\r\n"];
-
-/// `got` with the null of `wanted` in the place of each doubt about it: nobody knows whether it came, but there it is known.
-fn without_doubts(wanted: &[u8], mut got: Vec<u8>) -> Vec<u8> {
-    loop {
-        let same = wanted.iter().zip(&got).take_while(|(wanted, got)| wanted == got).count();
-        let nothing = NOTHING.iter().find(|nothing| wanted[same..].starts_with(nothing));
-        let (Some(nothing), true) = (nothing, got[same..].starts_with(IN_DOUBT)) else { return got };
-        let end = got[same..].iter().position(|byte| *byte == b'\n').map_or(got.len(), |end| same + end + 1);
-        got.splice(same..end, nothing.iter().copied());
-    }
-}
-
-/// The same as [`difference`], when the role may have moved: watched keys then count as changed, and a null may be in doubt.
+/// The same as [`difference`], when the role may have moved: watched keys then count as changed.
 pub(crate) fn difference_when_moved(wanted: &[u8], got: &[u8]) -> Option<String> {
-    let wanted = alike(wanted);
-    let got = without_doubts(&wanted, alike(got));
+    let (wanted, got) = (alike(wanted), alike(got));
     let (mut at, mut rest, mut unmoved) = (0, &got[..], Vec::with_capacity(wanted.len()));
     while let Some(next) = wanted[at..].windows(WATCHED.len()).position(|window| window == WATCHED) {
         let Some((before, behind)) = rest.split_at_checked(next) else { break };

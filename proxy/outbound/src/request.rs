@@ -147,4 +147,9 @@ impl Response {
     pub(crate) const fn of(reply: Reply, epoch: Option<Epoch>) -> Self {
         Self { reply: Some(reply), epoch, in_doubt: 0, not_executed: 0, apart: None }
     }
+
+    /// Whether the requests had no effect, by their reply.
+    pub(crate) fn is_in_vain(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply.in_vain)
+    }
 }

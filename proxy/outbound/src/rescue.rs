@@ -125,7 +125,7 @@ where
         let epoch = fault.epoch.unwrap_or_else(|| this.layer.view.epoch());
         let Refusal { words, in_doubt, not_executed } =
             this.client.session.borrow_mut().refuse(this.batch, fault, epoch);
-        let reply = words.map(|first| Reply { first, rest: None });
+        let reply = words.map(Reply::whole);
         Poll::Ready(Ok(Response { reply, epoch: None, in_doubt, not_executed, apart: None }))
     }
 }

@@ -160,7 +160,7 @@ async fn over_own<P: Protocol>(
 ) -> Result<Response, Fault> {
     let (client, batch) = (&request.client, &request.batch);
     if let Some(answer) = provide_own(pool, view, request, endpoint).await? {
-        return Ok(Response::of(Reply { first: answer, rest: None }, None));
+        return Ok(Response::of(Reply::whole(answer), None));
     }
     let upstream = match client.own.borrow().as_ref() {
         Some(own) => {

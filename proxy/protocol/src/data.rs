@@ -167,6 +167,16 @@ pub struct Reply {
     pub first: Bytes,
     /// What follows, when it was too long to be collected.
     pub rest: Option<ChunkReceiver>,
+    /// It says that a request which may wait at the server has waited in vain: nothing was taken, so that it can be asked again.
+    pub in_vain: bool,
+}
+
+impl Reply {
+    /// A reply that is all there, to a request that may have had an effect.
+    #[must_use]
+    pub const fn whole(bytes: Bytes) -> Self {
+        Self { first: bytes, rest: None, in_vain: false }
+    }
 }
 
 /// What an upstream connection counts; one per endpoint and thread.

@@ -275,14 +275,11 @@ impl Connection {
         let Some(waiting) = slot.waiting.take() else { return };
         self.meter.settled(slot.requests, slot.sent);
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
-        let late = slot.blocking && self.state.get() == State::Retired;
         waiting.deliver(match slot.turned_away {
-            // Its time was over, and nothing was taken: at the new primary it may still find something.
-            0 if late && is_nothing(&reply) => Err(Fault::safe(FaultKind::EpochMoved)),
-            0 => Ok(Reply { first: reply, rest: None }),
+            0 => Ok(Reply { in_vain: slot.blocking && is_nothing(&reply), ..Reply::whole(reply) }),
             all if all == slot.requests => Err(Fault::safe(FaultKind::NotServing)),
             // Others of the same batch were executed: it can't go again as a whole.
-            _ => Ok(Reply { first: in_our_words(&reply), rest: None }),
+            _ => Ok(Reply::whole(in_our_words(&reply))),
         });
     }
 
@@ -298,7 +295,7 @@ impl Connection {
         self.streaming.set(true);
         self.meter.settled(slot.requests, slot.sent);
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
-        waiting.deliver(Ok(Reply { first: piece, rest: Some(rest) }));
+        waiting.deliver(Ok(Reply { first: piece, rest: Some(rest), in_vain: false }));
     }
 }
 
