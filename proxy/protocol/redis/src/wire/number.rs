@@ -16,8 +16,20 @@ pub(super) enum Line {
 }
 
 /// Reads the line that begins at `bytes`, of whose bytes `seen` are known to hold no CR.
+#[inline]
 pub(super) fn line(bytes: &[u8], seen: usize) -> Line {
-    // Nearly every header has one to seven digits: one pass, no search for the line's end.
+    let value = |digit: &u8| i64::from(digit - b'0');
+    match bytes {
+        [one @ b'0'..=b'9', b'\r', b'\n', ..] => Line::Number(value(one), 3),
+        [ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Line::Number(10 * value(ten) + value(one), 4)
+        }
+        _ => longer_line(bytes, seen),
+    }
+}
+
+fn longer_line(bytes: &[u8], seen: usize) -> Line {
+    // Nearly all others have up to seven digits: one pass, no search for the line's end.
     let mut value = 0_i64;
     for (at, &byte) in bytes.iter().take(8).enumerate() {
         match byte {

@@ -1,7 +1,7 @@
 //! Where replies end.
 
 use super::Malformed;
-use super::number;
+use super::number::{self, Line};
 use super::request::skip_bulk;
 
 mod error;
@@ -133,6 +133,13 @@ impl ReplyScanner {
                 State::Type => {
                     if self.top == Top::Idle && enough(&progress, rest[0]) {
                         break;
+                    }
+                    if self.top == Top::Idle
+                        && let Some(length) = whole_bulk(rest)
+                    {
+                        at += length;
+                        progress.complete += 1;
+                        continue;
                     }
                     let known = match rest[0] {
                         b'+' | b'-' | b':' | b'$' | b'*' | b'_' | b'#' | b',' | b'(' => true,
@@ -329,6 +336,16 @@ impl ReplyScanner {
             }
         };
     }
+}
+
+/// The length of the bulk string that `bytes` begin with, from its type byte to its last, if it is there as a whole.
+#[inline]
+fn whole_bulk(bytes: &[u8]) -> Option<usize> {
+    let [b'$', header @ ..] = bytes else { return None };
+    let Line::Number(length, line) = number::line(header, 0) else { return None };
+    let body = 1 + line;
+    let end = body.checked_add(usize::try_from(length).ok()?)?.checked_add(2)?;
+    (bytes.get(end - 2..end)? == b"\r\n").then_some(end)
 }
 
 /// A length or count; `None` is RESP2's null (-1).
