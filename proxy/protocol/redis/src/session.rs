@@ -64,7 +64,8 @@ pub struct RedisSession {
     watching: bool,
     /// Watched keys lie on a primary that the session has left: the next transaction must fail.
     dirty: bool,
-    transaction: Option<Transaction>,
+    /// Boxed, because most clients are idle and have none.
+    transaction: Option<Box<Transaction>>,
     /// A `WAIT` that stands at the front of the input has been prepared.
     primed: bool,
     /// It could not be prepared, and is not executed for the same reason.
@@ -128,17 +129,18 @@ impl RedisSession {
         }
     }
 
-    fn lane(&self, kind: Kind) -> Lane {
+    fn lane(&self, kind: Kind, frame: &[u8]) -> Lane {
         if self.relaying {
             return Lane::Alone(Carriage::Relay);
         }
         if kind == Kind::Quit {
             return Lane::Here;
         }
-        if self.transaction.as_ref().is_some_and(Transaction::is_lost) {
+        if self.transaction.as_deref().is_some_and(Transaction::is_lost) {
             return Lane::Here;
         }
-        if self.dirty && kind == Kind::Multi {
+        // What a server watches beside it would outlast a transaction that no server hears of.
+        if self.dirty && (kind == Kind::Multi || kind == Kind::Watch && args(frame).total() > 1) {
             return Lane::Here;
         }
         match kind {
@@ -168,9 +170,10 @@ impl RedisSession {
         }
         let reply = match (kind, &mut self.transaction) {
             (Kind::Multi, transaction @ None) => {
-                *transaction = Some(Transaction::lost_watch());
+                *transaction = Some(Box::new(Transaction::lost_watch()));
                 reply::ok()
             }
+            (Kind::Watch, None) => reply::ok(),
             (Kind::Exec, Some(transaction)) => {
                 let reply = transaction.exec(self.key.is_resp3());
                 self.end_transaction();
@@ -192,7 +195,7 @@ impl RedisSession {
 
     /// Whether the server speaks otherwise once the open transaction is executed.
     fn begins_a_relay(&self) -> bool {
-        self.transaction.as_ref().is_some_and(Transaction::begins_a_relay)
+        self.transaction.as_deref().is_some_and(Transaction::begins_a_relay)
     }
 
     /// Goes on as a relay, over the connection that the session has.
@@ -373,13 +376,13 @@ impl Session for RedisSession {
                     Err(malformed) => return Step::Answer { reply: malformed.reply(), close: true },
                 };
                 let class = classify(&whole);
-                return match self.lane(class.kind) {
+                return match self.lane(class.kind, &whole) {
                     Lane::Here => self.answer(class.kind),
                     Lane::Run(carriage) | Lane::Alone(carriage) => self.alone(whole, class, carriage),
                 };
             }
             let class = classify(bytes);
-            let lane = self.lane(class.kind);
+            let lane = self.lane(class.kind, bytes);
             match lane {
                 Lane::Run(carriage) if run.requests == 0 || run.carriage == carriage => {
                     run.carriage = carriage;
@@ -441,11 +444,11 @@ impl Session for RedisSession {
         };
         match kind {
             Kind::Multi if succeeded && self.transaction.is_none() => {
-                self.transaction = Some(Transaction::new(&batch.frames));
+                self.transaction = Some(Box::new(Transaction::new(&batch.frames)));
             }
             kind if ends_transaction(kind, reply) => {
                 // What was set in it is known to its connection only.
-                let executed = self.transaction.as_ref().filter(|_| kind == Kind::Exec && succeeded);
+                let executed = self.transaction.as_deref().filter(|_| kind == Kind::Exec && succeeded);
                 self.pinned |= executed.is_some_and(Transaction::sets);
                 if let Some(transaction) = executed {
                     transaction.scripts(reply, |frame| self.scripts.executed(frame));
@@ -524,7 +527,7 @@ impl Session for RedisSession {
                 self.dirty = true;
                 // One that begins here is lost from its beginning.
                 (self.sent == Sent::One(Kind::Multi)).then(|| {
-                    self.transaction = Some(Transaction::lost_watch());
+                    self.transaction = Some(Box::new(Transaction::lost_watch()));
                     reply::ok()
                 })
             }
@@ -560,7 +563,7 @@ impl Session for RedisSession {
                 _ => refused += 1,
             }
         }
-        let before = self.transaction.as_ref().map_or(0, Transaction::refused);
+        let before = self.transaction.as_deref().map_or(0, Transaction::refused);
         if refused == before { Ok(()) } else { Err(FaultKind::Pinned) }
     }
 

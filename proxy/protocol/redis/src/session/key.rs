@@ -13,8 +13,18 @@ use crate::wire::{append_request, args};
 /// Protocol version, credentials, database and names of a session. All of it was accepted by the server.
 ///
 /// Two sessions with equal keys have shown the same credentials, so that one gains nothing from the other's connection.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SessionKey(Rc<State>);
+
+impl Default for SessionKey {
+    /// That of a session which has said nothing. All of a thread share one: most clients stay so.
+    fn default() -> Self {
+        thread_local! {
+            static NOTHING: SessionKey = SessionKey(Rc::default());
+        }
+        NOTHING.with(Self::clone)
+    }
+}
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct State {

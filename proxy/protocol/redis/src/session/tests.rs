@@ -116,6 +116,27 @@ fn watched_keys_that_were_left_behind_make_the_next_transaction_fail() {
 }
 
 #[test]
+fn keys_that_are_watched_beside_those_left_behind_are_not_watched_longer_than_they() {
+    let mut session = RedisSession::default();
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    let Step::Batch(get) = session.step(&mut frames(&[&["GET", "a"]])) else { panic!("a batch") };
+    assert_eq!(session.moved(&get), None);
+    assert_eq!(
+        drive(&mut session, &mut frames(&[&["WATCH", "b"], &["MULTI"], &["EXEC"], &["MULTI"], &["EXEC"]])),
+        ["answer +OK false", "answer +OK false", "answer *-1 false", "Shared 2 Write"],
+        "no server watches b"
+    );
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    let Step::Batch(get) = session.step(&mut frames(&[&["GET", "a"]])) else { panic!("a batch") };
+    assert_eq!(session.moved(&get), None);
+    assert_eq!(
+        drive(&mut session, &mut frames(&[&["WATCH"], &["UNWATCH"], &["WATCH", "b"]])),
+        ["Dedicated 1 Read"; 3],
+        "a server has the words for what is wrong, and what ends the watch ends this"
+    );
+}
+
+#[test]
 fn a_transaction_that_begins_where_watched_keys_were_not_fails() {
     let mut session = RedisSession::default();
     reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
