@@ -1,5 +1,6 @@
 //! SIGSTOP of the primary, and its return with old writes in its sockets.
 
+use foretoken_app::client::model::{HealthState, StoreStatus};
 use foretoken_demo::history::{Action, Fault};
 
 use crate::support::Store;
@@ -41,4 +42,28 @@ async fn a_thawed_primary_gets_no_acknowledgement_through() {
         _ => false,
     };
     assert!(seen.history.iter().any(|operation| operation.invoked > until && appended(operation.action)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_freeze_together_do_not_take_the_role_from_each_other_when_they_thaw() {
+    let mut store = Store::start(2).await;
+    let clients = store.clients();
+    clients.work(1000).await;
+    let (before, from) = (store.whole().await.epoch, clients.now());
+    for _ in 0..3 {
+        for server in &store.servers {
+            server.freeze().expect("freezes");
+        }
+        let down = |status: &StoreStatus| status.endpoints.iter().all(|at| at.health == HealthState::Down);
+        store.wait("both are down", down).await;
+        for server in &store.servers {
+            server.thaw().expect("thaws");
+        }
+        store.whole().await;
+    }
+    let until = clients.now();
+    clients.work(1000).await;
+    let (after, url) = (store.whole().await.epoch, store.sidecar.url());
+    clients.end_with(&url, Some(Fault { from, until }), None).await.assert_honest();
+    assert!(after.0 <= before.0 + 3, "the epoch was {before} before three freezes, and is {after}");
 }

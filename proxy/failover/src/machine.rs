@@ -428,7 +428,7 @@ impl Machine {
         }
     }
 
-    fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         match &self.phase {
             Phase::Start(_) => self.advance_start(),
             Phase::Resolve(_) => self.advance_resolve(),

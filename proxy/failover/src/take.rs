@@ -8,7 +8,7 @@ use foretoken_types::{
 };
 
 use crate::effect::{Order, Outcome};
-use crate::event::{Answer, Rejection};
+use crate::event::{Answer, Rejection, Verdict};
 use crate::knowledge::Identity;
 use crate::machine::{LAPSED, Machine, Phase};
 use crate::record::{Cause, Record};
@@ -231,6 +231,10 @@ impl Machine {
         self.posture.epoch = record.epoch;
         self.posture.primary = Some(primary.clone());
         self.posture.mirrors.retain(|route| route.endpoint != primary);
+        if let Some(endpoint) = self.endpoint_mut(&primary) {
+            // It has just done what it was told: what was held against it is past.
+            endpoint.verdict = Verdict::Unknown;
+        }
         self.reason = None;
         self.mark_at = self.now + self.params.retry;
         self.serving_since = Some(self.now);

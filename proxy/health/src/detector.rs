@@ -140,6 +140,9 @@ pub struct Detector {
     /// What the last telling sample showed, and when it came.
     in_traffic: Option<(Evidence, BootInstant)>,
 
+    /// When it was vouched for.
+    vouched: Option<BootInstant>,
+
     good_look: Option<BootInstant>,
     good_traffic: Option<BootInstant>,
     good_in_a_row: u32,
@@ -170,6 +173,7 @@ impl Detector {
             unanswered_since: None,
             loading: 0,
             in_traffic: None,
+            vouched: None,
             good_look: None,
             good_traffic: None,
             good_in_a_row: 0,
@@ -210,6 +214,16 @@ impl Detector {
         self.evaluate(now);
     }
 
+    /// It has just done what it was told, as one has that was promoted and has taken a write: what was held against it is past.
+    pub fn vouched_for(&mut self, now: BootInstant) {
+        (self.probe, self.reach, self.traffic) = Default::default();
+        (self.failing_since, self.refusals, self.unanswered_since) = (None, None, None);
+        (self.loading, self.in_traffic, self.bad_for) = (0, None, None);
+        (self.vouched, self.good_look) = (Some(now), Some(now));
+        self.verdict = Verdict::Up;
+        self.evaluate(now);
+    }
+
     /// A look has ended, after `latency`.
     pub fn looked(&mut self, look: Result<&Observation, Failure>, latency: Duration, now: BootInstant) {
         match look {
@@ -235,6 +249,8 @@ impl Detector {
                 self.good_in_a_row = 0;
                 self.alive_in_a_row = self.alive_in_a_row.saturating_add(1);
             }
+            // It began when nobody knew better.
+            Err(_) if self.vouched.is_some_and(|vouched| now - latency < vouched) => {}
             Err(failure) => {
                 self.unanswered_since.get_or_insert(now - latency);
                 self.probe.add(failure);

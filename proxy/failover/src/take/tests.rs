@@ -38,3 +38,12 @@ fn it_serves_once_the_marker_was_answered_and_not_when_something_else_was() {
     machine.take_answered(ASKED, Ok(Answer::Done));
     assert_eq!(machine.phase(), "serving");
 }
+
+#[test]
+fn what_was_held_against_a_primary_before_it_was_put_in_charge_is_past() {
+    let mut machine = taking(Stage::Mark(ASKED));
+    machine.endpoint_mut(&"a".into()).expect("it is configured").verdict = Verdict::Down;
+    machine.take_answered(ASKED, Ok(Answer::Done));
+    machine.advance();
+    assert_eq!(machine.phase(), "serving", "{:?}", machine.reason());
+}

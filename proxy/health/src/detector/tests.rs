@@ -748,3 +748,26 @@ fn check(
     }
     Ok(())
 }
+
+#[test]
+fn what_was_held_against_one_that_was_vouched_for_is_past_and_a_look_from_before_tells_nothing() {
+    let mut detector = detector();
+    detector.looked(Ok(&healthy()), ms(1), at(0));
+    detector.probe_started(at(250));
+    detector.reached(Err(Failure::Timeout), at(800));
+    for late in [800, 1000, 1200, 1400, 1600, 1800] {
+        detector.verdict(at(late));
+    }
+    assert!(is_down(detector.verdict(at(2000))));
+    detector.vouched_for(at(2010));
+    assert_eq!(detector.verdict(at(2010)), Verdict::Up);
+    // The look that began at 250 ends only now.
+    detector.looked(Err(Failure::Timeout), ms(1800), at(2050));
+    assert_eq!(detector.verdict(at(2050)), Verdict::Up);
+    // One that begins afterwards counts as ever.
+    detector.probe_started(at(2300));
+    for late in [2500, 2700, 2900, 3100, 3300, 3500, 3700] {
+        detector.verdict(at(late));
+    }
+    assert!(is_down(detector.verdict(at(3800))), "{:?}", detector.verdict(at(3800)));
+}
