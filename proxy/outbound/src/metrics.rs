@@ -204,20 +204,26 @@ impl EndpointHandles {
 /// Replays folded buckets into the recorder's histogram, which has the same bounds. Where in a bucket its values lie is not known,
 /// but what all of them add up to is: each goes so far into its bucket that the histogram's sum is true.
 fn record(histogram: &Histogram, buckets: &LatencyBuckets) {
-    let above_all = 2 * LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1];
+    let [counts @ .., above] = buckets.counts;
     let lows = [0].into_iter().chain(LATENCY_BOUNDS_US);
-    let highs = LATENCY_BOUNDS_US.into_iter().chain([above_all]);
-    let filled = lows.zip(highs).zip(buckets.counts).filter(|(_, count)| *count > 0);
+    let filled = lows.zip(LATENCY_BOUNDS_US).zip(counts).filter(|(_, count)| *count > 0);
     let all = |part: fn(u64, u64) -> u64| -> Duration {
         let parts =
             filled.clone().map(|((low, high), count)| part(low, high).saturating_mul(u64::from(count)));
         Duration::from_micros(parts.fold(0, u64::saturating_add))
     };
-    let beyond = Duration::from_micros(buckets.sum_us).saturating_sub(all(|low, _| low));
-    let share = beyond.div_duration_f64(all(|low, high| high - low)).clamp(SHARE_LEAST, 1.0);
+    let (lows, spans) = (all(|low, _| low), all(|low, high| high - low));
+    let beyond_lows = Duration::from_micros(buckets.sum_us).saturating_sub(lows);
+    // What lies above every bound may be anything: then the others go into the middle, and it gets the rest.
+    let share = if above > 0 { 0.5 } else { beyond_lows.div_duration_f64(spans).clamp(SHARE_LEAST, 1.0) };
     for ((low, high), count) in filled {
         let value = Duration::from_micros(low) + Duration::from_micros(high - low).mul_f64(share);
         histogram.record_many(value.as_secs_f64(), count as usize);
+    }
+    if above > 0 {
+        let least = Duration::from_micros(LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1] + 1);
+        let value = beyond_lows.saturating_sub(spans.mul_f64(share)) / above;
+        histogram.record_many(value.max(least).as_secs_f64(), above as usize);
     }
 }
 
@@ -267,6 +273,7 @@ mod tests {
             &[(40, 1000), (120, 30), (190, 5), (700, 1), (4_999_999, 1)],
             &[(1_000_001, 3)],
             &[(5_000_001, 1)],
+            &[(51, 1000), (60_000_000, 2)],
             &[],
         ] {
             let mut buckets: Vec<(usize, usize)> = Vec::new();
