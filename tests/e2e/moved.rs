@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foretoken_types::HoldScope;
+use foretoken_types::{Durability, HoldScope};
 use redis::cmd;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -161,25 +161,82 @@ async fn a_blocked_pop_whose_time_ends_while_the_primary_changes_finds_nothing()
     assert_eq!(popped.await.expect("ends").expect("is not in doubt"), None);
 }
 
+/// Waits until `server` has so many clients that are blocked.
+async fn blocked(server: &RedisServer, clients: usize) {
+    let wanted = format!("blocked_clients:{clients}\r");
+    let there = async {
+        while !cmd("INFO").query::<String>(&mut server.connection()).expect("asks").contains(&wanted) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), there).await.expect("in time");
+}
+
 #[tokio::test]
 async fn what_a_pop_was_told_without_the_right_to_hear_it_was_nothing_so_it_is_asked_again() {
     let (old, new, path) = two().await;
     let mut client = connect(&path).await;
     let popped = tokio::spawn(async move {
-        cmd("BLPOP").arg("q").arg(0.2).query_async::<Option<(String, i64)>>(&mut client).await
+        cmd("BLPOP").arg("q").arg(2).query_async::<Option<(String, i64)>>(&mut client).await
     });
-    let blocked = |clients: usize| {
-        let told = cmd("INFO").query::<String>(&mut old.connection()).expect("asks");
-        told.contains(&format!("blocked_clients:{clients}"))
-    };
-    while !blocked(1) {
-        tokio::task::yield_now().await;
-    }
+    blocked(&old, 1).await;
     path.posture(|posture| posture.lease = None);
-    while !blocked(0) {
-        tokio::task::yield_now().await;
-    }
+    blocked(&old, 0).await;
     let () = cmd("RPUSH").arg("q").arg(7).query(&mut new.connection()).expect("pushes");
     path.move_to("e1", 2);
     assert_eq!(popped.await.expect("ends").expect("is not in doubt"), Some(("q".into(), 7)));
+}
+
+#[tokio::test]
+async fn a_pop_without_end_that_somebody_ended_is_not_asked_again() {
+    let (old, _new, path) = two().await;
+    let mut client = connect(&path).await;
+    let popped = tokio::spawn(async move {
+        cmd("BLPOP").arg("q").arg(0).query_async::<Option<(String, i64)>>(&mut client).await
+    });
+    blocked(&old, 1).await;
+    path.posture(|posture| posture.lease = None);
+    let clients: String = cmd("CLIENT").arg("LIST").query(&mut old.connection()).expect("tells");
+    let waiting = clients.lines().find(|line| line.contains("cmd=blpop")).expect("it waits");
+    let id = waiting.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).expect("a number");
+    let ended: i64 = cmd("CLIENT").arg("UNBLOCK").arg(id).query(&mut old.connection()).expect("ends it");
+    assert_eq!(ended, 1);
+    let error = popped.await.expect("ends").expect_err("nobody may say now that it ended");
+    assert_eq!(error.code(), Some("FTINDOUBT"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pop_that_has_waited_at_one_server_for_long_may_wait_at_another_one_and_at_the_third() {
+    let servers = [RedisServer::start(&[]), RedisServer::start(&[]), RedisServer::start(&[])];
+    let mut path = DataPath::start(&[servers[0].port, servers[1].port, servers[2].port]).await;
+    path.tunables(|tunables| tunables.hold_max = Duration::from_millis(500));
+    let mut client = connect(&path).await;
+    let popped = tokio::spawn(async move {
+        cmd("BLPOP").arg("q").arg(100).query_async::<(String, i64)>(&mut client).await
+    });
+    for (old, new) in [(0, 1), (1, 2)] {
+        blocked(&servers[old], 1).await;
+        // Longer than it may be held.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        path.hold(HoldScope::Writes, false).await;
+        let mut direct = servers[old].connection();
+        let () =
+            cmd("REPLICAOF").arg("127.0.0.1").arg(servers[new].port).query(&mut direct).expect("demotes");
+        path.move_to(["e0", "e1", "e2"][new], new as u64 + 1);
+    }
+    blocked(&servers[2], 1).await;
+    let () = cmd("RPUSH").arg("q").arg(7).query(&mut servers[2].connection()).expect("pushes");
+    assert_eq!(popped.await.expect("ends").expect("popped").1, 7);
+}
+
+#[tokio::test]
+async fn a_pop_that_took_nothing_waits_for_no_mirror() {
+    let (_old, _new, path) = two().await;
+    path.tunables(|tunables| tunables.hold_max = Duration::from_millis(200));
+    path.posture(|posture| posture.durability = Durability::Synchronous);
+    let mut client = connect(&path).await;
+    let popped = cmd("BLPOP").arg("q").arg(0.05).query_async::<Option<(String, i64)>>(&mut client).await;
+    assert_eq!(popped.expect("nobody answers whether a mirror has it"), None);
+    let error = cmd("RPUSH").arg("q").arg(7).query_async::<i64>(&mut client).await.expect_err("no mirror");
+    assert_eq!(error.code(), Some("FTINDOUBT"), "{error}");
 }

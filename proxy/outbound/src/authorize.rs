@@ -107,7 +107,7 @@ where
         let moved = epoch != Some(view.epoch());
         let kind = if moved { FaultKind::EpochMoved } else { FaultKind::LeaseEnded };
         // At the new primary it may still find what it waits for.
-        let fault = if response.is_in_vain() { Fault::safe(kind) } else { Fault::unknown(kind) };
+        let fault = if response.in_vain { Fault::safe(kind) } else { Fault::unknown(kind) };
         Poll::Ready(Err(fault.under(epoch)))
     }
 }

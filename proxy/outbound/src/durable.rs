@@ -106,7 +106,7 @@ where
                 if asker.view.follows_own_writes() {
                     own.follow(asker);
                 }
-                if response.is_in_vain() || !asker.is_needed(epoch) {
+                if response.in_vain || !asker.is_needed(epoch) {
                     return Poll::Ready(Ok(response));
                 }
                 Box::pin(Rc::clone(asker).keep(response, epoch))

@@ -20,6 +20,8 @@ pub(crate) struct Client<P: Protocol> {
     pub(crate) shared: RefCell<Option<Handle<P>>>,
     /// What it has written, for its reads from mirrors.
     pub(crate) own_writes: Rc<OwnWrites>,
+    /// Since when a request of it waits at a server.
+    pub(crate) blocked_since: Cell<Option<BootInstant>>,
 }
 
 /// A connection of the client's own.
@@ -56,6 +58,7 @@ impl<P: Protocol> Client<P> {
             own: RefCell::default(),
             shared: RefCell::default(),
             own_writes: Rc::default(),
+            blocked_since: Cell::default(),
         })
     }
 }
@@ -127,6 +130,8 @@ pub(crate) struct Response {
     /// The epoch that the reply needs to be current while it is forwarded; `None` for what we say ourselves, for a
     /// mirror's reply, and for one that the session has taken over and that is true whoever is the primary.
     pub(crate) epoch: Option<Epoch>,
+    /// The request waited at the server until its time ended, and had no effect.
+    pub(crate) in_vain: bool,
     /// Requests that may or may not have been executed.
     pub(crate) in_doubt: u32,
     /// Requests that certainly were not executed.
@@ -144,12 +149,12 @@ pub(crate) struct Apart {
 }
 
 impl Response {
-    pub(crate) const fn of(reply: Reply, epoch: Option<Epoch>) -> Self {
-        Self { reply: Some(reply), epoch, in_doubt: 0, not_executed: 0, apart: None }
+    pub(crate) fn of(reply: Reply, epoch: Option<Epoch>) -> Self {
+        Self { epoch, ..Self::ours(Some(reply)) }
     }
 
-    /// Whether the requests had no effect, by their reply.
-    pub(crate) fn is_in_vain(&self) -> bool {
-        self.reply.as_ref().is_some_and(|reply| reply.in_vain)
+    /// What we say ourselves.
+    pub(crate) const fn ours(reply: Option<Reply>) -> Self {
+        Self { reply, epoch: None, in_vain: false, in_doubt: 0, not_executed: 0, apart: None }
     }
 }

@@ -111,9 +111,7 @@ where
                         this.layer.tally.fault(fault.kind);
                     }
                     if apart.is_some() {
-                        let nothing =
-                            Response { reply: None, epoch: None, in_doubt: 0, not_executed: 0, apart };
-                        return Poll::Ready(Ok(nothing));
+                        return Poll::Ready(Ok(Response { apart, ..Response::ours(None) }));
                     }
                     fault
                 }
@@ -125,8 +123,7 @@ where
         let epoch = fault.epoch.unwrap_or_else(|| this.layer.view.epoch());
         let Refusal { words, in_doubt, not_executed } =
             this.client.session.borrow_mut().refuse(this.batch, fault, epoch);
-        let reply = words.map(Reply::whole);
-        Poll::Ready(Ok(Response { reply, epoch: None, in_doubt, not_executed, apart: None }))
+        Poll::Ready(Ok(Response { in_doubt, not_executed, ..Response::ours(words.map(Reply::whole)) }))
     }
 }
 

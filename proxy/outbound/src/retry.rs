@@ -61,7 +61,10 @@ impl<P: Protocol> Policy<Request<P>, Response, Fault> for Again {
     ) -> Option<Self::Future> {
         let fault = *result.as_ref().err()?;
         let now = self.view.now();
-        let waiting = *request.waiting.get_or_insert(now);
+        // The time at a server is not waited here.
+        let at_server = request.client.blocked_since.take().map_or(Duration::ZERO, |sent| now.since(sent));
+        let waiting = request.waiting.map_or(now, |since| since + at_server);
+        request.waiting = Some(waiting);
         let left = self.view.tunables().hold_max.saturating_sub(now.since(waiting));
         if left.is_zero() || !may_resend(fault, request.batch.access, request.batch.carriage) {
             return None;

@@ -40,8 +40,21 @@ impl<P: Protocol> Route<P> {
         Self { pool, view }
     }
 
-    /// The shared connection that this client used last, if it is still the right one.
-    fn fast(&self, request: &Request<P>, endpoint: usize) -> Option<P::Upstream> {
+    /// The shared connection that this client used last, if it is still the right one, or the one that the pool has for it.
+    fn shared(&self, request: &Request<P>, endpoint: usize) -> Found<P::Upstream> {
+        if let Some(upstream) = self.last(request, endpoint) {
+            return Found::Open(upstream);
+        }
+        put_away_own(&self.pool, &request.client);
+        let key = request.client.session.borrow().key().clone();
+        let found = self.pool.shared(endpoint, &key);
+        if let Found::Open(upstream) = &found {
+            remember(&self.view, &request.client, upstream, endpoint);
+        }
+        found
+    }
+
+    fn last(&self, request: &Request<P>, endpoint: usize) -> Option<P::Upstream> {
         let shared = request.client.shared.borrow();
         let handle = shared.as_ref()?;
         let fits = handle.endpoint == endpoint
@@ -68,23 +81,31 @@ impl<P: Protocol> Service<Request<P>> for Route<P> {
             Target::Mirror(endpoint) => (endpoint, None),
             Target::Open => return RouteFuture::slow(async { Err(Fault::safe(FaultKind::EpochMoved)) }),
         };
-        let shared = request.batch.carriage == Carriage::Shared
+        let shareable = request.batch.carriage == Carriage::Shared
             && request.body.is_none()
             && !request.client.session.borrow().is_pinned();
-        if shared
-            && let Some(upstream) = self.fast(&request, endpoint)
-            && self.view.still_admits(request.target, request.batch.access)
-        {
-            return RouteFuture::Sent { pending: upstream.send(&request.batch), epoch };
-        }
-        let Self { pool, view } = self.clone();
-        RouteFuture::slow(async move {
-            if shared {
-                over_shared(&pool, &view, &request, endpoint, epoch).await
-            } else {
-                over_own(&pool, &view, &request, endpoint, epoch).await
+        let found = if shareable { self.shared(&request, endpoint) } else { Found::Full };
+        match found {
+            Found::Open(upstream) if self.view.still_admits(request.target, request.batch.access) => {
+                RouteFuture::Sent { pending: upstream.send(&request.batch), epoch }
             }
-        })
+            Found::Open(_) => RouteFuture::slow(async { Err(Fault::safe(FaultKind::EpochMoved)) }),
+            Found::Connecting(connecting) => {
+                let view = Rc::clone(&self.view);
+                RouteFuture::slow(async move {
+                    let upstream = connecting.await?;
+                    remember(&view, &request.client, &upstream, endpoint);
+                    if !view.still_admits(request.target, request.batch.access) {
+                        return Err(Fault::safe(FaultKind::EpochMoved));
+                    }
+                    Ok(Response::of(upstream.send(&request.batch).await?, epoch))
+                })
+            }
+            Found::Full => {
+                let Self { pool, view } = self.clone();
+                RouteFuture::slow(async move { over_own(&pool, &view, &request, endpoint, epoch).await })
+            }
+        }
     }
 }
 
@@ -115,28 +136,11 @@ impl<F: Future<Output = Result<Reply, Fault>>> Future for RouteFuture<F> {
     }
 }
 
-/// Over a connection that several sessions share.
-async fn over_shared<P: Protocol>(
-    pool: &Rc<Pool<P>>,
-    view: &View,
-    request: &Request<P>,
-    endpoint: usize,
-    epoch: Option<Epoch>,
-) -> Result<Response, Fault> {
-    let client = &request.client;
-    put_away_own(pool, client);
+/// The client's next requests find their connection without a look-up.
+fn remember<P: Protocol>(view: &View, client: &Client<P>, upstream: &P::Upstream, endpoint: usize) {
     let key = client.session.borrow().key().clone();
-    let upstream = match pool.shared(endpoint, &key) {
-        Found::Open(upstream) => upstream,
-        Found::Connecting(connecting) => connecting.await?,
-        Found::Full => return over_own(pool, view, request, endpoint, epoch).await,
-    };
     let handle = Handle { upstream: upstream.clone(), key, epoch: view.epoch(), endpoint };
     *client.shared.borrow_mut() = Some(handle);
-    if !view.still_admits(request.target, request.batch.access) {
-        return Err(Fault::safe(FaultKind::EpochMoved));
-    }
-    Ok(Response::of(upstream.send(&request.batch).await?, epoch))
 }
 
 /// A session that has logged in on a connection of its own and now turns to the shared ones leaves it to them.
@@ -160,7 +164,7 @@ async fn over_own<P: Protocol>(
 ) -> Result<Response, Fault> {
     let (client, batch) = (&request.client, &request.batch);
     if let Some(answer) = provide_own(pool, view, request, endpoint).await? {
-        return Ok(Response::of(Reply::whole(answer), None));
+        return Ok(Response::ours(Some(Reply::whole(answer))));
     }
     let upstream = match client.own.borrow().as_ref() {
         Some(own) => {
@@ -171,6 +175,9 @@ async fn over_own<P: Protocol>(
     };
     if !view.still_admits(request.target, batch.access) {
         return Err(Fault::safe(FaultKind::EpochMoved));
+    }
+    if batch.carriage == Carriage::Blocking {
+        client.blocked_since.set(Some(view.just_now()));
     }
     let pending = match shorter(request, view.now()) {
         Some(frames) => upstream.send(&Batch { frames, ..*batch }),
@@ -197,6 +204,8 @@ async fn over_own<P: Protocol>(
         client.own.borrow_mut().take();
         return Err(Fault::safe(FaultKind::NotServing));
     }
+    let in_vain =
+        batch.carriage == Carriage::Blocking && client.session.borrow().waited_in_vain(batch, &reply.first);
     let retirement = client.session.borrow_mut().replied(batch, &reply.first);
     if retirement == Retirement::Spent {
         client.own.borrow_mut().take();
@@ -207,7 +216,7 @@ async fn over_own<P: Protocol>(
     // The session has taken over what such a reply says; refused after that, the client would think otherwise.
     let told = matches!(retirement, Retirement::Surplus | Retirement::Spent | Retirement::Told);
     let right = if told { None } else { epoch };
-    Ok(Response::of(reply, right))
+    Ok(Response { in_vain, ..Response::of(reply, right) })
 }
 
 /// Sees to it that the client has a connection of its own to `endpoint`, in the state that its session is in. `Some` answers the

@@ -140,6 +140,9 @@ pub trait Session {
     /// time. `None`: as it came.
     fn with_less_time(&self, batch: &Batch, waited: Duration) -> Option<Bytes>;
 
+    /// Whether `reply` says of a request that waited at the server that its time ended without effect: it can be asked again.
+    fn waited_in_vain(&self, batch: &Batch, reply: &[u8]) -> bool;
+
     /// Whether `reply`, to the requests of [`Session::restore`], brought the other connection into the same state.
     ///
     /// # Errors
@@ -167,15 +170,13 @@ pub struct Reply {
     pub first: Bytes,
     /// What follows, when it was too long to be collected.
     pub rest: Option<ChunkReceiver>,
-    /// It says that a request which may wait at the server has waited in vain: nothing was taken, so that it can be asked again.
-    pub in_vain: bool,
 }
 
 impl Reply {
-    /// A reply that is all there, to a request that may have had an effect.
+    /// A reply that is all there.
     #[must_use]
     pub const fn whole(bytes: Bytes) -> Self {
-        Self { first: bytes, rest: None, in_vain: false }
+        Self { first: bytes, rest: None }
     }
 }
 

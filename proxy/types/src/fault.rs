@@ -101,7 +101,7 @@ impl FaultKind {
 /// Whether a request may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resend {
-    /// It is certain that it was not executed.
+    /// It is certain that it was not executed, or that it had no effect.
     Safe,
     /// It was sent and nobody knows: only reads may go again.
     Unknown,
@@ -119,7 +119,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of a request that certainly was not executed.
+    /// A fault of a request that certainly had no effect.
     #[must_use]
     pub const fn safe(kind: FaultKind) -> Self {
         Self { kind, resend: Resend::Safe, epoch: None }

@@ -3,6 +3,11 @@
 use bytes::Bytes;
 use foretoken_types::{Epoch, FaultKind};
 
+/// Whether it is a null, in any version: what a blocking command is answered when its time is over.
+pub(crate) fn is_null(reply: &[u8]) -> bool {
+    [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"].contains(&reply)
+}
+
 /// The reply to a write of which nobody knows whether it was executed (PROTOCOL 10.4).
 ///
 /// A code of its own on purpose: every driver hands an unknown code to the application as it is, and none sends the

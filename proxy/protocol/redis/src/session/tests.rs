@@ -1,6 +1,7 @@
-use foretoken_protocol::Relay as _;
+use foretoken_protocol::{Carriage, Relay as _};
 use proptest::prelude::*;
 
+use super::batching::LONG_BYTES;
 use super::*;
 
 mod blocks;
@@ -99,15 +100,7 @@ fn login_changes_the_key_only_when_the_server_accepted_it() {
 fn watched_keys_that_were_left_behind_make_the_next_transaction_fail() {
     let mut session = RedisSession::default();
     drive(&mut session, &mut frames(&[&["WATCH", "a"]]));
-    let get = Batch {
-        frames: frames(&[&["GET", "a"]]).freeze(),
-        requests: 1,
-        access: Access::Read,
-        carriage: Carriage::Dedicated,
-        blocks: Blocks::NONE,
-        any_server: false,
-        quiet: false,
-    };
+    let Step::Batch(get) = session.step(&mut frames(&[&["GET", "a"]])) else { panic!("a batch") };
     assert_eq!(session.moved(&get), None);
     assert_eq!(
         drive(&mut session, &mut frames(&[&["MULTI"], &["SET", "a", "1"], &["EXEC"], &["GET", "a"]])),
@@ -133,6 +126,40 @@ fn keys_that_are_watched_beside_those_left_behind_are_not_watched_longer_than_th
         drive(&mut session, &mut frames(&[&["WATCH"], &["UNWATCH"], &["WATCH", "b"]])),
         ["Dedicated 1 Read"; 3],
         "a server has the words for what is wrong, and what ends the watch ends this"
+    );
+}
+
+#[test]
+fn a_watch_that_finds_the_others_lost_is_lost_with_them() {
+    let mut session = RedisSession::default();
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    let Step::Batch(watch) = session.step(&mut frames(&[&["WATCH", "b"]])) else { panic!("a batch") };
+    assert_eq!(session.moved(&watch).as_deref(), Some(&b"+OK\r\n"[..]), "no server hears of it");
+    assert_eq!(
+        drive(&mut session, &mut frames(&[&["MULTI"], &["EXEC"]])),
+        ["answer +OK false", "answer *-1 false"]
+    );
+}
+
+#[test]
+fn a_reset_of_a_lost_transaction_resets_the_connection_too() {
+    let mut session = RedisSession::default();
+    reply(&mut session, &["WATCH", "a"], b"+OK\r\n");
+    let Step::Batch(select) = session.step(&mut frames(&[&["SELECT", "3"]])) else { panic!("a batch") };
+    assert_eq!(session.moved(&select), None);
+    session.replied(&select, b"+OK\r\n");
+    assert_eq!(drive(&mut session, &mut frames(&[&["MULTI"], &["GET", "a"]])).len(), 2);
+    let Step::Batch(reset) = session.step(&mut frames(&[&["RESET"]])) else { panic!("a server resets it") };
+    assert_eq!(
+        session.restore(),
+        Restore::Replay { frames: Bytes::new(), requests: 0 },
+        "nothing of it is sent"
+    );
+    session.replied(&reset, b"+RESET\r\n");
+    assert_eq!(session.key(), &SessionKey::default());
+    assert_eq!(
+        drive(&mut session, &mut frames(&[&["EXEC"], &["GET", "a"]])),
+        ["Dedicated 1 Write", "Shared 1 Read"]
     );
 }
 

@@ -276,7 +276,7 @@ impl Connection {
         self.meter.settled(slot.requests, slot.sent);
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
         waiting.deliver(match slot.turned_away {
-            0 => Ok(Reply { in_vain: slot.blocking && is_nothing(&reply), ..Reply::whole(reply) }),
+            0 => Ok(Reply::whole(reply)),
             all if all == slot.requests => Err(Fault::safe(FaultKind::NotServing)),
             // Others of the same batch were executed: it can't go again as a whole.
             _ => Ok(Reply::whole(in_our_words(&reply))),
@@ -295,13 +295,8 @@ impl Connection {
         self.streaming.set(true);
         self.meter.settled(slot.requests, slot.sent);
         self.meter.answered(slot.requests, slot.first_byte.unwrap_or(slot.sent).since(slot.sent));
-        waiting.deliver(Ok(Reply { first: piece, rest: Some(rest), in_vain: false }));
+        waiting.deliver(Ok(Reply { first: piece, rest: Some(rest) }));
     }
-}
-
-/// What a blocking command is answered whose time is over.
-fn is_nothing(reply: &[u8]) -> bool {
-    [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"].contains(&reply)
 }
 
 /// `replies` with our refusal in the place of each that turned its request away: that a server has another role now is no

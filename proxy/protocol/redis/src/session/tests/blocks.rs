@@ -1,6 +1,6 @@
 //! Which data blocks a batch touches.
 
-use foretoken_protocol::{BlockMap, Blocks};
+use foretoken_protocol::{BlockMap, Blocks, Carriage};
 
 use super::*;
 
