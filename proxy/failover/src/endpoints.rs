@@ -95,6 +95,15 @@ impl Endpoint {
         (self.failed.is_none() && now.since(look.asked) <= within).then_some(&look.found)
     }
 
+    /// Why [`Endpoint::fresh`] shows nothing.
+    pub(crate) const fn silence(&self) -> &'static str {
+        match (self.failed, self.tried) {
+            (Some(Failure::Credentials), _) => "does not let the sidecar look: credentials or a permission",
+            (None, None) => "was not looked at yet",
+            _ => "does not answer",
+        }
+    }
+
     /// What a look that began at `since` or later found.
     pub(crate) fn seen_since(&self, since: BootInstant) -> Option<&Observation> {
         let look = self.look.as_ref()?;

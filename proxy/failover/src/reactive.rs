@@ -415,6 +415,8 @@ impl Machine {
         });
         if found.history == *current || prefix {
             None
+        } else if self.is_being_copied(found) {
+            Some("has no copy of the data yet: waits for a full one".to_owned())
         } else {
             Some("holds data of another history".to_owned())
         }
@@ -427,13 +429,21 @@ impl Machine {
         if self.posture.primary.as_ref() == Some(id) {
             return Some("is the primary".to_owned());
         }
+        let Some(found) = endpoint.fresh(self.now, self.params.fresh) else {
+            return Some(endpoint.silence().to_owned());
+        };
         if let Some(note) = &endpoint.note {
             return Some(note.clone());
         }
-        let Some(found) = endpoint.fresh(self.now, self.params.fresh) else {
-            return Some("does not answer".to_owned());
-        };
         self.why_not(found, false).or_else(|| (!is_whole_mirror(found)).then(|| "is no mirror".to_owned()))
+    }
+
+    /// Whether `found` is a mirror of the primary: then its data, of whatever history, is to be replaced by a copy. That may
+    /// take seconds to begin (`repl-diskless-sync-delay`).
+    fn is_being_copied(&self, found: &Observation) -> bool {
+        let record = self.registry.record.as_ref().map(|record| &record.primary);
+        let primary = self.posture.primary.as_ref().or(record);
+        matches!(&found.role, Role::Mirror { of: Some(of), .. } if Some(of) == primary)
     }
 
     fn fence_old(&mut self, choice: Choice) {

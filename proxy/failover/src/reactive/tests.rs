@@ -20,14 +20,19 @@ fn a_mirror_takes_over_when_it_has_a_whole_copy_of_this_data() {
         previous_history: Some((before.to_owned(), Position(1))),
         ..found(Role::Primary, "new", 1)
     };
-    let other = Some("holds data of another history");
+    let elsewhere =
+        |of: Option<&str>| found(Role::Mirror { of: of.map(Into::into), link: Link::Down }, "elsewhere", 1);
+    let (other, awaited) =
+        (Some("holds data of another history"), Some("has no copy of the data yet: waits for a full one"));
     let (itself, partly) = (Some("is a primary itself"), Some("has no whole copy of the data"));
     let rows = [
         (copy("now", 1), false, None),
         (copy("now", 11), false, None),
         (copy("before", 10), false, None),
-        (copy("before", 11), false, other),
-        (copy("elsewhere", 1), false, other),
+        (copy("before", 11), false, awaited),
+        (copy("elsewhere", 1), false, awaited),
+        (elsewhere(Some("b")), false, other),
+        (elsewhere(None), false, other),
         (Observation { loading: true, ..copy("now", 1) }, false, partly),
         (found(mirror(Link::Synchronizing), "now", 1), false, partly),
         (promoted("now"), true, None),
@@ -53,7 +58,14 @@ fn status_tells_why_an_endpoint_could_not_take_over_now() {
     let why = |machine: &Machine, id: &str| machine.why_not_eligible(&id.into());
     assert_eq!(why(&machine, "z").as_deref(), Some("is not configured"));
     assert_eq!(why(&machine, "a").as_deref(), Some("is the primary"));
-    assert_eq!(why(&machine, "b").as_deref(), Some("does not answer"));
+    assert_eq!(why(&machine, "b").as_deref(), Some("was not looked at yet"));
+    for (failure, expected) in [
+        (Failure::Timeout, "does not answer"),
+        (Failure::Credentials, "does not let the sidecar look: credentials or a permission"),
+    ] {
+        machine.endpoint_mut(&"b".into()).expect("it is configured").learn(now, false, Err(failure));
+        assert_eq!(why(&machine, "b").as_deref(), Some(expected));
+    }
     let copies = found(Role::Mirror { of: Some("a".into()), link: Link::Down }, "now", 1);
     let endpoint = machine.endpoint_mut(&"b".into()).expect("it is configured");
     endpoint.learn(now, false, Ok(copies));

@@ -166,7 +166,7 @@ const REFUSALS: &[(&str, Given, &str)] = &[
                 sim.cluster.server(id).stalled = true;
             }
         },
-        "no mirror is eligible (b holds data of another history, c holds data of another history)",
+        "no mirror is eligible (b has no copy of the data yet: waits for a full one, c has no copy",
     ),
 ];
 

@@ -308,7 +308,7 @@ const ROWS: &[Row] = &[
             knows(sim, Record { history: "elsewhere".to_owned(), ..record(3, "a") });
             kill(sim, "a");
         },
-        Err("holds data of another history"),
+        Err("waits for a full one"),
     ),
     (
         "the registered one is dead and another one took over by hand",

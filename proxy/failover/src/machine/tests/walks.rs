@@ -294,6 +294,7 @@ const OPERATORS: &[&str] = &[
     "they would not be fenced; no endpoint is a primary",
     "no endpoint that answers is a primary",
     "holds data of another history",
+    "waits for a full one",
     "is a primary itself",
     "this sidecar is not in charge: sidecar other",
     "this sidecar is not in charge: the owner record can't be written",
