@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,12 +24,19 @@ pub(super) struct Sidecar {
 
 impl Sidecar {
     pub(super) fn start(file: String) -> Self {
+        let log = std::fs::File::create(format!("{file}.log")).expect("a directory of ours");
         let child = program(&["run", "--config", &file])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(log.try_clone().expect("it is open"))
+            .stderr(log)
             .spawn()
             .expect("it was built");
         Self { child, file }
+    }
+
+    /// Lines of its log with `part` in them.
+    pub(super) fn logged(&self, part: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(format!("{}.log", self.file)).expect("it was begun");
+        log.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }
 
     /// Asks until the answer satisfies `is`.
@@ -126,6 +133,9 @@ fn a_switchover_tells_by_its_status_what_became_of_it() {
     assert_eq!((&json(&dry)["dry_run"], &json(&dry)["outcome"]), (&Value::from(true), &Value::from("done")));
     let unchanged = sidecar.wait("it answers", Value::is_array);
     assert_eq!(unchanged[0]["primary"], "a", "a dry run changes nothing");
+    let told = sidecar.logged("dry run of a switchover ended");
+    assert!(told.len() == 1 && told[0].contains("outcome=\"possible\""), "{told:?}");
+    assert_eq!(sidecar.logged("change of primary ended"), [""; 0], "nothing was changed");
 
     for (arguments, code) in [
         (&["nosuch"][..], 64),
@@ -140,6 +150,17 @@ fn a_switchover_tells_by_its_status_what_became_of_it() {
     let done = ask(&["cart", "--to", "b"]);
     assert_eq!(status(&done), Some(0), "{}{}", out(&done), err(&done));
     sidecar.wait("b is the primary", |stores| stores[0]["primary"] == "b" && stores[0]["ready"] == true);
+
+    // What is refused or only checked stands beside the last change, and does not replace it.
+    assert_eq!(status(&ask(&["cart", "--to", "b"])), Some(75));
+    ask(&["cart", "--dry-run"]);
+    let stores = sidecar.wait("the refusal is shown", |stores| !stores[0]["last_attempt"].is_null());
+    let told = |what: &str| ["outcome", "from", "to"].map(|part| stores[0][what][part].clone());
+    assert_eq!(told("last_switchover"), ["done", "a", "b"], "{stores:#}");
+    assert_eq!(told("last_attempt")[0], "refused", "{stores:#}");
+    let text = out(&foretoken(&["status", "--config", &file]));
+    assert!(text.contains("  last change   switchover a -> b done, writes held "), "{text}");
+    assert!(text.contains("b is the primary already"), "{text}");
 }
 
 #[test]
@@ -165,10 +186,10 @@ fn a_sidecar_that_can_not_listen_says_why_with_status_1() {
 }
 
 /// What a container that shares the socket's directory can send with any HTTP client.
-fn post(socket: &Path, path: &str) -> String {
+pub(super) fn http(socket: &Path, what: &str) -> String {
     let mut stream = UnixStream::connect(socket).expect("it listens");
     let head =
-        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        format!("{what} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers before it ends");
@@ -187,7 +208,7 @@ fn a_job_that_is_done_ends_its_sidecar_over_the_socket() {
     idle.read_exact(&mut pong).expect("it answers");
     assert_eq!(&pong, b"+PONG\r\n");
 
-    let answer = post(&dir.path().join("state/admin.sock"), "/v1/exit");
+    let answer = http(&dir.path().join("state/admin.sock"), "POST /v1/exit");
     assert!(answer.starts_with("HTTP/1.1 202 ") && answer.contains("draining"), "{answer}");
     assert_eq!(sidecar.ended(), Some(0), "a Job counts any other status as a failure");
     assert_eq!(idle.read(&mut pong).ok(), Some(0), "its clients hear that it is gone");

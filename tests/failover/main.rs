@@ -16,6 +16,7 @@ mod planned;
 mod record;
 mod risk;
 mod sentinel;
+mod shown;
 mod support;
 mod tls;
 mod two;

@@ -69,8 +69,11 @@ pub struct StoreStatus {
     /// Whether the loss of the primary would be answered by a failover without anybody's help.
     #[serde(default)]
     pub automatic_failover: bool,
-    /// The last change of primary, tried or done, since the start.
+    /// The last change of primary since the start.
     pub last_switchover: Option<LastSwitchover>,
+    /// The last one after it that was refused or taken back: the primary is the one that it was. No dry run.
+    #[serde(default)]
+    pub last_attempt: Option<LastSwitchover>,
     /// What is expected of the primary; `None` before the first look ahead.
     #[serde(default)]
     pub risk: Option<RiskStatus>,
@@ -104,6 +107,7 @@ impl StoreStatus {
             reason: None,
             automatic_failover: false,
             last_switchover: None,
+            last_attempt: None,
             risk: None,
             last_loss: None,
             connections: 0,
@@ -222,7 +226,7 @@ impl ChangeKind {
     }
 }
 
-/// The last change of primary.
+/// A change of primary, done or tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastSwitchover {
     /// The primary before.
@@ -233,12 +237,27 @@ pub struct LastSwitchover {
     pub to: Option<EndpointId>,
     /// Planned or not.
     pub kind: ChangeKind,
-    /// For how long requests were held, in microseconds.
+    /// For how long this sidecar held requests, in microseconds: of a switchover the writes; of a failover everything, from
+    /// the moment in which the loss was noticed. What was sent between the loss and that moment has waited longer.
     pub hold_us: Option<u64>,
     /// How it ended.
     pub outcome: SwitchoverOutcome,
+    /// The same in a sentence.
+    #[serde(default)]
+    pub detail: String,
     /// When it ended: milliseconds since 1970 by the wall clock, for people only.
     pub at_unix_ms: u64,
+}
+
+impl LastSwitchover {
+    /// What was held for how long, and from when on: `held` is that time in words.
+    #[must_use]
+    pub fn held(&self, held: &str) -> String {
+        match self.kind {
+            ChangeKind::Switchover => format!("writes held {held}"),
+            ChangeKind::Failover => format!("requests held {held} from when it was noticed"),
+        }
+    }
 }
 
 /// What is expected of the primary.
@@ -388,7 +407,7 @@ pub enum HealthState {
     Suspect,
     /// Confirmed: it does not serve.
     Down,
-    /// Not asked yet.
+    /// Not asked yet, or it does not let us look.
     #[default]
     Unknown,
 }
@@ -472,8 +491,11 @@ pub struct EndpointStatus {
     /// Where it stands.
     #[schema(value_type = Option<String>)]
     pub region: Option<Region>,
-    /// What it says that it is.
+    /// What it says that it is; `None`: it does not answer.
     pub role: Option<RoleName>,
+    /// What it was when it last answered, if it does not now.
+    #[serde(default)]
+    pub was: Option<RoleName>,
     /// The configured endpoint that a mirror copies.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -484,12 +506,12 @@ pub struct EndpointStatus {
     pub health: HealthState,
     /// What that rests on, in words.
     pub evidence: Option<String>,
-    /// How far its data goes, in bytes.
+    /// How far its data goes, or went when it last answered, in bytes.
     #[schema(value_type = Option<u64>)]
     pub position: Option<Position>,
-    /// How far a mirror is behind, in bytes.
+    /// How far a mirror that answers is behind, in bytes.
     pub lag_bytes: Option<u64>,
-    /// How far a mirror is behind, in milliseconds.
+    /// How far a mirror that answers is behind, in milliseconds.
     pub lag_ms: Option<u64>,
     /// Whether it could be made the primary now.
     pub eligible_for_promotion: bool,
@@ -515,6 +537,7 @@ impl EndpointStatus {
             address: address.into(),
             region: None,
             role: None,
+            was: None,
             copies: None,
             link: None,
             health: HealthState::Unknown,
@@ -529,6 +552,14 @@ impl EndpointStatus {
             requests_per_second: None,
             latency_p99_us: None,
         }
+    }
+
+    /// Takes over what the last look at the endpoint found about its role, which was too long ago to speak of now.
+    pub fn set_past_role(&mut self, role: &Role) {
+        self.was = Some(match role {
+            Role::Primary => RoleName::Primary,
+            Role::Mirror { .. } => RoleName::Mirror,
+        });
     }
 
     /// Takes over what a look at the endpoint found about its role.

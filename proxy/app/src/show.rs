@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use foretoken_admin::model::{
     AuthorityRole, EndpointStatus, HealthState, LastLoss, LastSwitchover, RiskStatus, StoreStatus,
-    SwitchoverOutcome, SwitchoverReport,
+    SwitchoverReport,
 };
 use foretoken_types::{EndpointId, Persistence};
 
@@ -35,7 +35,10 @@ fn store(status: &StoreStatus) -> String {
         ]);
     }
     if let Some(last) = &status.last_switchover {
-        facts.push(["last change".to_owned(), last_change(last)]);
+        facts.push(["last change".to_owned(), change(last)]);
+    }
+    if let Some(attempt) = &status.last_attempt {
+        facts.push(["last attempt".to_owned(), format!("{}: {}", change(attempt), attempt.detail)]);
     }
     if let Some(risk) = &status.risk {
         facts.push(["risk".to_owned(), words_of(risk)]);
@@ -152,22 +155,22 @@ fn last_loss(loss: &LastLoss) -> String {
     }
 }
 
-fn last_change(last: &LastSwitchover) -> String {
-    let held = last.hold_us.map_or_else(String::new, |us| format!(", requests held {}", duration(us)));
+fn change(change: &LastSwitchover) -> String {
+    let held = change.hold_us.map_or_else(String::new, |us| format!(", {}", change.held(&duration(us))));
     format!(
         "{} {} -> {} {}{held}, {}",
-        last.kind.as_str(),
-        name(last.from.as_ref()),
-        name(last.to.as_ref()),
-        last.outcome.as_str(),
-        utc(last.at_unix_ms)
+        change.kind.as_str(),
+        name(change.from.as_ref()),
+        name(change.to.as_ref()),
+        change.outcome.as_str(),
+        utc(change.at_unix_ms)
     )
 }
 
 fn row(endpoint: &EndpointStatus, primary: Option<&EndpointId>) -> [String; 11] {
     let or = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
     let role = match (endpoint.role, endpoint.link) {
-        (None, _) => NOTHING.to_owned(),
+        (None, _) => or(endpoint.was.map(|role| format!("was {}", role.as_str()))),
         (Some(role), None) => role.as_str().to_owned(),
         (Some(role), Some(link)) => format!("{}, link {}", role.as_str(), link.as_str()),
     };
@@ -222,10 +225,7 @@ pub fn switchover(report: &SwitchoverReport) -> String {
         .map(|step| ["step".to_owned(), step.name.clone(), duration(step.took_us)])
         .collect();
     align(&mut text, &steps);
-    let outcome = match (report.outcome, report.dry_run) {
-        (SwitchoverOutcome::Done, true) => "possible",
-        (outcome, _) => outcome.as_str(),
-    };
+    let outcome = report.word();
     let held = report.hold_us.map_or_else(String::new, |us| format!(", writes held {}", duration(us)));
     push_line(&mut text, &format!("{outcome}{held}, epoch {}: {}", report.epoch, report.detail));
     text

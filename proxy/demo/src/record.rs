@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foretoken_app::client::model::{ChangeKind, HorizonStatus, StoreStatus};
+use foretoken_app::client::model::{HorizonStatus, LastSwitchover, StoreStatus};
 use foretoken_app::client::{Client, StoreId};
 use foretoken_types::Durability;
 use serde::Serialize;
@@ -295,31 +295,31 @@ fn changes(before: Option<&StoreStatus>, status: &StoreStatus) -> Vec<String> {
     if before.durability != status.durability {
         words.push(format!("acknowledged writes are {} from now on", durability(status)));
     }
-    if let Some(last) = &status.last_switchover
-        && before.last_switchover.as_ref() != Some(last)
-    {
-        let name = |id: Option<&foretoken_app::client::EndpointId>| {
-            id.map_or_else(|| "nobody".to_owned(), ToString::to_string)
-        };
-        let kind = match last.kind {
-            ChangeKind::Switchover => "switchover",
-            ChangeKind::Failover => "failover",
-        };
-        let held = last.hold_us.map_or_else(String::new, |held| {
-            format!(", requests held {}.{:03} ms", held / 1000, held % 1000)
-        });
-        words.push(format!(
-            "{kind} {} to {}: {}, epoch {}{held}",
-            name(last.from.as_ref()),
-            name(last.to.as_ref()),
-            last.outcome.as_str(),
-            status.epoch
-        ));
+    let done = (&before.last_switchover, &status.last_switchover);
+    let tried = (&before.last_attempt, &status.last_attempt);
+    for (before, now) in [done, tried] {
+        if let Some(now) = now.as_ref().filter(|now| before.as_ref() != Some(*now)) {
+            words.push(format!("{}, epoch {}{}", ended(now), status.epoch, held(now)));
+        }
     }
     if before.state != status.state {
         words.push(format!("state {}", status.state));
     }
     words
+}
+
+/// How a change of primary ended.
+fn ended(change: &LastSwitchover) -> String {
+    let name = |id: &Option<foretoken_app::client::EndpointId>| {
+        id.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)
+    };
+    let LastSwitchover { kind, from, to, outcome, .. } = change;
+    format!("{} {} to {}: {}", kind.as_str(), name(from), name(to), outcome.as_str())
+}
+
+fn held(change: &LastSwitchover) -> String {
+    let Some(held) = change.hold_us else { return String::new() };
+    format!(", {}", change.held(&format!("{}.{:03} ms", held / 1000, held % 1000)))
 }
 
 /// Operations by the interval in which they ended, without holes between the first and the last.

@@ -297,6 +297,12 @@ impl Machine {
         }
     }
 
+    /// What an endpoint is now; `None`: no recent look can tell.
+    #[must_use]
+    pub fn seen(&self, id: &EndpointId) -> Option<&Observation> {
+        self.fresh(id)
+    }
+
     /// Number of the change that is under way, for logs.
     #[must_use]
     pub fn plan(&self) -> Option<u64> {

@@ -64,6 +64,17 @@ pub struct SwitchoverReport {
     pub detail: String,
 }
 
+impl SwitchoverReport {
+    /// How it ended, in a word: of a dry run, whether it is possible.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match (self.outcome, self.dry_run) {
+            (SwitchoverOutcome::Done, true) => "possible",
+            (outcome, _) => outcome.as_str(),
+        }
+    }
+}
+
 /// How a change of primary ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

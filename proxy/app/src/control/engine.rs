@@ -67,6 +67,7 @@ pub(super) struct Engine {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) tracker: Tracker,
     pub(super) last: Option<LastSwitchover>,
+    pub(super) last_attempt: Option<LastSwitchover>,
     pub(super) loss: Option<LastLoss>,
     pub(super) foresight: Foresight,
     recorder: Option<Recorder>,
@@ -160,6 +161,7 @@ impl Engine {
             params,
             endpoints,
             last: None,
+            last_attempt: None,
             loss: None,
             foresight,
             recorder,
@@ -621,25 +623,18 @@ impl Engine {
     /// A change of primary has ended, one way or another.
     fn changed(&mut self, change: Change) {
         let report = status::report(&self.params.store, &change);
-        tracing::info!(
-            store = %self.params.store,
-            plan_id = change.plan,
-            from = change.from.as_ref().map(tracing::field::display),
-            to = change.to.as_ref().map(tracing::field::display),
-            outcome = report.outcome.as_str(),
-            hold_us = report.hold_us,
-            epoch = %change.epoch,
-            detail = %change.detail,
-            "change of primary ended"
-        );
-        if change.outcome == Outcome::Done && !change.dry_run {
-            self.switched = Some(self.clock.now());
-            self.foresight.moved();
-        }
+        status::log(&report, &change);
         if !change.dry_run {
             self.ended = ended(&change).or(self.ended.take());
             self.metrics.changed(&change);
-            self.last = Some(status::last(&change, record::unix_ms()));
+            let told = status::last(&change, record::unix_ms());
+            if change.outcome == Outcome::Done {
+                self.switched = Some(self.clock.now());
+                self.foresight.moved();
+                (self.last, self.last_attempt) = (Some(told), None);
+            } else {
+                self.last_attempt = Some(told);
+            }
         }
         if let Some(answer) = change.command.and_then(|command| self.waiting.remove(&command)) {
             // The caller may have given up; the change has been made all the same.

@@ -10,7 +10,7 @@ use foretoken_failover::{Change, Loss, Outcome};
 use foretoken_health::Verdict;
 use foretoken_predict::Risk;
 use foretoken_predict::contract::HORIZONS;
-use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, StoreId, Writers};
+use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, Role, StoreId, Writers};
 
 use super::engine::{Endpoint, Engine};
 use super::foresee::{Foresight, Found};
@@ -67,7 +67,20 @@ pub(super) fn report(store: &StoreId, change: &Change) -> SwitchoverReport {
     }
 }
 
-/// The same for `last_switchover`.
+/// Logs it.
+pub(super) fn log(report: &SwitchoverReport, change: &Change) {
+    let (from, to) = (report.from.as_ref(), report.to.as_ref());
+    let (from, to) = (from.map(tracing::field::display), to.map(tracing::field::display));
+    let (store, plan_id, outcome, detail) = (&report.store, change.plan, report.word(), &report.detail);
+    if report.dry_run {
+        tracing::info!(%store, plan_id, from, to, outcome, %detail, "dry run of a switchover ended");
+        return;
+    }
+    let (epoch, hold_us) = (&report.epoch, report.hold_us);
+    tracing::info!(%store, plan_id, from, to, outcome, hold_us, %epoch, %detail, "change of primary ended");
+}
+
+/// The same for status.
 pub(super) fn last(change: &Change, at_unix_ms: u64) -> LastSwitchover {
     LastSwitchover {
         from: change.from.clone(),
@@ -75,6 +88,7 @@ pub(super) fn last(change: &Change, at_unix_ms: u64) -> LastSwitchover {
         kind: kind(change),
         hold_us: change.held_for.map(micros),
         outcome: outcome(change.outcome),
+        detail: change.detail.clone(),
         at_unix_ms,
     }
 }
@@ -190,6 +204,7 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         reason: machine.reason().map(str::to_owned).or_else(|| join(doubt, machine.moved_by_others())),
         automatic_failover: automatic,
         last_switchover: engine.last.clone(),
+        last_attempt: engine.last_attempt.clone(),
         last_loss: engine.loss.clone(),
         risk: engine.foresight.last().map(|found| risk(found, &engine.foresight)),
         endpoints,
@@ -211,12 +226,18 @@ fn endpoint(engine: &mut Engine, number: usize, now: BootInstant) -> EndpointSta
     shown.region.clone_from(&spec.region);
     let primary = engine.machine.posture().primary.clone();
     let unfit = engine.machine.why_not_eligible(&spec.id);
-    let lag = engine.tracker.lag(&spec.id, now);
+    let role = engine.machine.seen(&spec.id).map(|found| found.role.clone());
+    // How far one is behind that does not answer, or is no mirror, nobody knows.
+    let lag = engine.tracker.lag(&spec.id, now).filter(|_| matches!(role, Some(Role::Mirror { .. })));
     let at: &mut Endpoint = &mut engine.endpoints[number];
     if let Some(found) = &at.found {
-        shown.set_role(&found.role);
         shown.position = Some(found.position);
         shown.persistence = Some(found.persistence);
+    }
+    match (&role, &at.found) {
+        (Some(role), _) => shown.set_role(role),
+        (None, Some(found)) => shown.set_past_role(&found.role),
+        (None, None) => {}
     }
     if !at.preflight.server.is_empty() {
         shown.version = Some(at.preflight.server.clone());

@@ -1,7 +1,8 @@
 //! The text, letter by letter: columns are what a reader notices first.
 
 use foretoken_admin::model::{
-    AuthorityStatus, ChangeKind, Check, HeldScope, HoldStatus, LinkState, RoleName, SwitchoverStep,
+    AuthorityStatus, ChangeKind, Check, HeldScope, HoldStatus, LinkState, RoleName, SwitchoverOutcome,
+    SwitchoverStep,
 };
 use foretoken_types::{Epoch, StoreState};
 
@@ -66,30 +67,51 @@ fn what_is_wrong_is_said_with_its_reason() {
     status.authority.why = Some("it holds the owner record".into());
     status.hold =
         Some(HoldStatus { scope: HeldScope::All, since_ms: 120, reason: "the primary is down".into() });
-    status.last_switchover = Some(LastSwitchover {
+    let switchover = LastSwitchover {
         from: Some("b".into()),
         to: Some("a".into()),
         kind: ChangeKind::Switchover,
         hold_us: Some(2_900),
         outcome: SwitchoverOutcome::Done,
+        detail: "a is the primary".into(),
         at_unix_ms: 1_709_164_800_000,
+    };
+    status.last_attempt = Some(LastSwitchover {
+        from: Some("a".into()),
+        to: None,
+        kind: ChangeKind::Failover,
+        outcome: SwitchoverOutcome::Aborted,
+        detail: "the primary came back as it was".into(),
+        ..switchover.clone()
     });
+    status.last_switchover = Some(switchover);
     status.endpoints[0].health = HealthState::Down;
     status.endpoints[0].evidence = Some("refused\n\u{1b}[2Jtwice".into());
     status.endpoints[1].eligible_for_promotion = false;
     status.endpoints[1].why_not = Some("2 MB behind".into());
     let text = stores(&[status]);
     for line in [
-        "  traffic      NOT served on 127.0.0.1:7000: no mirror keeps up",
-        "  in charge    sidecar ft-2; this one follows: it holds the owner record",
-        "  failover     by hand only",
-        "  hold         all for 120 ms: the primary is down",
-        "  last change  switchover b -> a done, requests held 2.9 ms, 2024-02-29T00:00:00Z",
+        "  traffic       NOT served on 127.0.0.1:7000: no mirror keeps up",
+        "  in charge     sidecar ft-2; this one follows: it holds the owner record",
+        "  failover      by hand only",
+        "  hold          all for 120 ms: the primary is down",
+        "  last change   switchover b -> a done, writes held 2.9 ms, 2024-02-29T00:00:00Z",
+        "  last attempt  failover a -> - aborted, requests held 2.9 ms from when it was noticed, 2024-02-29T00:00:00Z: \
+         the primary came back as it was",
         "  a is down: refused  [2Jtwice",
         "  b can't take over: 2 MB behind",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }
+}
+
+#[test]
+fn what_is_only_remembered_is_shown_as_old() {
+    let mut status = cart();
+    let a = &mut status.endpoints[0];
+    (a.role, a.was) = (None, Some(RoleName::Primary));
+    let text = stores(&[status]);
+    assert!(text.contains("  was primary  "), "{text}");
 }
 
 #[test]

@@ -66,7 +66,7 @@ async fn parts_follow_each_other_and_the_last_one_ends_with_the_run() {
 
 #[test]
 fn a_change_of_primary_or_of_risk_is_told_once() {
-    use foretoken_app::client::model::{LastSwitchover, SwitchoverOutcome};
+    use foretoken_app::client::model::{ChangeKind, SwitchoverOutcome};
     let before = StoreStatus::unknown("demo".into());
     assert!(changes(None, &before).is_empty());
     let mut after = before.clone();
@@ -76,9 +76,20 @@ fn a_change_of_primary_or_of_risk_is_told_once() {
         kind: ChangeKind::Switchover,
         hold_us: Some(3_045),
         outcome: SwitchoverOutcome::Done,
+        detail: String::new(),
         at_unix_ms: 1,
     });
     let told = changes(Some(&before), &after);
-    assert_eq!(told, ["switchover a to b: done, epoch 0, requests held 3.045 ms"]);
+    assert_eq!(told, ["switchover a to b: done, epoch 0, writes held 3.045 ms"]);
     assert!(changes(Some(&after), &after).is_empty());
+    let mut tried = after.clone();
+    tried.last_attempt = after.last_switchover.clone().map(|done| LastSwitchover {
+        kind: ChangeKind::Failover,
+        outcome: SwitchoverOutcome::Aborted,
+        ..done
+    });
+    assert_eq!(
+        changes(Some(&after), &tried),
+        ["failover a to b: aborted, epoch 0, requests held 3.045 ms from when it was noticed"]
+    );
 }
