@@ -7,6 +7,7 @@ mod check;
 mod cluster;
 mod errors;
 mod running;
+mod unserved;
 
 use std::path::Path;
 use std::process::{Command, Output};

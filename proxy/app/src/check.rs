@@ -234,7 +234,7 @@ fn write_now(f: &mut fmt::Formatter<'_>, observation: &Observation) -> fmt::Resu
 }
 
 /// Why an endpoint could not be asked, with what to do.
-fn trouble(refused: &Refused) -> String {
+pub(crate) fn trouble(refused: &Refused) -> String {
     let remedy = match refused.failure {
         Failure::Refused => "nobody listens there: start the server, or correct the address",
         Failure::Timeout => {

@@ -29,6 +29,7 @@ pub(crate) mod record;
 mod recorder;
 mod signal;
 mod status;
+mod trouble;
 mod watch_endpoint;
 mod watch_host;
 

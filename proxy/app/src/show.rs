@@ -68,10 +68,12 @@ fn store(status: &StoreStatus) -> String {
         align(&mut text, &rows);
     }
     for endpoint in &status.endpoints {
-        if let (HealthState::Suspect | HealthState::Down, Some(evidence)) =
-            (endpoint.health, &endpoint.evidence)
-        {
-            push_line(&mut text, &format!("  {} is {}: {evidence}", endpoint.name, endpoint.health.as_str()));
+        let health = match endpoint.health {
+            HealthState::Unknown => "can't be looked at".to_owned(),
+            health => format!("is {}", health.as_str()),
+        };
+        if let Some(evidence) = &endpoint.evidence {
+            push_line(&mut text, &format!("  {} {health}: {evidence}", endpoint.name));
         }
         if let (false, Some(why)) = (endpoint.eligible_for_promotion, &endpoint.why_not)
             && status.primary.as_ref() != Some(&endpoint.name)

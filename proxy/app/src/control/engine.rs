@@ -10,7 +10,7 @@ use foretoken_health::{Detector, EndpointMetrics, HostFigures, Verdict};
 use foretoken_mirror::{MirrorMetrics, MirrorSpec, Tracker};
 use foretoken_predict::Action;
 use foretoken_predict::record::{Entry, Word};
-use foretoken_protocol::{Preflight, Severity};
+use foretoken_protocol::{Preflight, Refused, Severity};
 use foretoken_registry::Registry;
 use foretoken_types::{
     BootInstant, Capacity, Clock, EndpointId, Failure, Link, Observation, Posture, Report, Role, StoreState,
@@ -23,6 +23,7 @@ use super::judge::Answer;
 use super::orders::{DEPTH, Executor, Ordered};
 use super::recorder::Recorder;
 use super::signal::Signal;
+use super::trouble::Trouble;
 use super::watch_endpoint::Watcher;
 use super::watch_host::HostWatcher;
 use super::{Command, Live, StoreParams, record, status};
@@ -49,7 +50,8 @@ pub(super) struct Endpoint {
     pub(super) detector: Detector,
     pub(super) verdict: Option<Verdict>,
     pub(super) found: Option<Observation>,
-    pub(super) refused: Option<String>,
+    pub(super) refused: Option<Refused>,
+    trouble: Trouble,
     pub(super) preflight: Preflight,
     metrics: EndpointMetrics,
     lag: MirrorMetrics,
@@ -68,6 +70,7 @@ pub(super) struct Engine {
     pub(super) tracker: Tracker,
     pub(super) last: Option<LastSwitchover>,
     pub(super) last_attempt: Option<LastSwitchover>,
+    pub(super) unserved: Trouble,
     pub(super) loss: Option<LastLoss>,
     pub(super) foresight: Foresight,
     recorder: Option<Recorder>,
@@ -134,6 +137,7 @@ impl Engine {
                 verdict: None,
                 found: None,
                 refused: None,
+                trouble: Trouble::of_endpoint(),
                 preflight: Preflight::default(),
                 metrics: EndpointMetrics::new(&params.store, &spec.id),
                 lag: MirrorMetrics::new(&params.store, &spec.id),
@@ -162,6 +166,7 @@ impl Engine {
             endpoints,
             last: None,
             last_attempt: None,
+            unserved: Trouble::of_store(),
             loss: None,
             foresight,
             recorder,
@@ -199,6 +204,7 @@ impl Engine {
             }
             self.judge();
             self.foresee();
+            self.tell_trouble(self.clock.now());
             self.show();
         }
         self.release().await;
@@ -244,8 +250,9 @@ impl Engine {
                 at.metrics.looked(failure, took);
                 match &found {
                     Ok(found) => (at.found, at.refused) = (Some((**found).clone()), None),
-                    Err(refused) => at.refused = Some(refused.detail.clone()),
+                    Err(refused) => at.refused = Some(refused.clone()),
                 }
+                at.trouble.looked(&self.params.store, &at.id, at.refused.as_ref(), now);
                 let id = at.id.clone();
                 self.place(endpoint, found.as_deref().map_err(|refused| refused.failure), now);
                 let found = found.map_err(|refused| refused.failure);
@@ -381,11 +388,12 @@ impl Engine {
         let now = self.clock.now();
         for number in 0..self.endpoints.len() {
             let at = &mut self.endpoints[number];
-            // Before the first look there is no word.
-            if at.found.is_none() && at.refused.is_none() {
+            let verdict = at.detector.verdict(now);
+            // Before the first look there is no word, and no good one of what has never shown itself.
+            if at.found.is_none() && at.verdict.is_none() && (at.refused.is_none() || verdict == Verdict::Up)
+            {
                 continue;
             }
-            let verdict = at.detector.verdict(now);
             let kind = |verdict: &Verdict| std::mem::discriminant(verdict);
             if at.verdict.as_ref().map(kind) == Some(kind(&verdict)) {
                 at.verdict = Some(verdict);

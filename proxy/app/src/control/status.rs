@@ -10,11 +10,15 @@ use foretoken_failover::{Change, Loss, Outcome};
 use foretoken_health::Verdict;
 use foretoken_predict::Risk;
 use foretoken_predict::contract::HORIZONS;
-use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, Role, StoreId, Writers};
+use foretoken_types::{Authority, BootInstant, EndpointId, Epoch, Failure, Posture, Role, StoreId, Writers};
 
 use super::engine::{Endpoint, Engine};
 use super::foresee::{Foresight, Found};
 use super::record;
+use crate::check::trouble;
+
+/// What requests wait for when nothing is wrong.
+pub(super) const PLANNED: &str = "a planned switchover";
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
@@ -147,6 +151,24 @@ fn risk(found: &Found, foresight: &Foresight) -> RiskStatus {
     }
 }
 
+/// Whether requests go through.
+pub(super) fn is_served(posture: &Posture) -> bool {
+    posture.primary.is_some() && posture.lease.is_some() && posture.hold.is_none()
+}
+
+/// Why not, as far as there is something to say; while it is not known who is primary, with the endpoints that don't tell.
+pub(super) fn why_not_served(engine: &Engine) -> Option<String> {
+    let mut why = engine.machine.reason()?.to_owned();
+    if engine.machine.phase() == "start" {
+        for at in &engine.endpoints {
+            if let Some(refused) = &at.refused {
+                why = format!("{why}; {}: {}", at.id, trouble(refused));
+            }
+        }
+    }
+    Some(why)
+}
+
 /// What is known of the store now.
 pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
     let endpoints =
@@ -154,7 +176,7 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
     let (machine, params) = (&engine.machine, &engine.params);
     let posture = machine.posture();
     let writers = params.live.borrow().settings.writers;
-    let served = posture.primary.is_some() && posture.lease.is_some() && posture.hold.is_none();
+    let served = is_served(posture);
     let owner = matches!(machine.authority(), Authority::Owner);
     let followers = engine
         .endpoints
@@ -198,10 +220,10 @@ pub(super) fn status(engine: &mut Engine, now: BootInstant) -> StoreStatus {
         hold: posture.hold.map(|hold| HoldStatus {
             scope: hold.scope.into(),
             since_ms: millis(machine.held_since().map_or(Duration::ZERO, |since| now.since(since))),
-            reason: machine.reason().unwrap_or("a planned switchover").to_owned(),
+            reason: machine.reason().unwrap_or(PLANNED).to_owned(),
         }),
         ready: served,
-        reason: machine.reason().map(str::to_owned).or_else(|| join(doubt, machine.moved_by_others())),
+        reason: why_not_served(engine).or_else(|| join(doubt, machine.moved_by_others())),
         automatic_failover: automatic,
         last_switchover: engine.last.clone(),
         last_attempt: engine.last_attempt.clone(),
@@ -217,6 +239,21 @@ fn join(doubt: Option<String>, moved: Option<&str>) -> Option<String> {
     match (doubt, moved) {
         (Some(doubt), Some(moved)) => Some(format!("{doubt}; {moved}")),
         (doubt, moved) => doubt.or_else(|| moved.map(str::to_owned)),
+    }
+}
+
+/// What is thought of an endpoint's health, and what that rests on.
+fn health(at: &Endpoint) -> (HealthState, Option<String>) {
+    let refused = at.refused.as_ref();
+    match &at.verdict {
+        None => (HealthState::Unknown, refused.map(trouble)),
+        // It answers, and does not say how it is.
+        Some(Verdict::Up) => match refused.filter(|refused| refused.failure == Failure::Credentials) {
+            Some(refused) => (HealthState::Unknown, Some(trouble(refused))),
+            None => (HealthState::Up, None),
+        },
+        Some(Verdict::Suspect { evidence, .. }) => (HealthState::Suspect, Some(evidence.to_string())),
+        Some(Verdict::Down { evidence, .. }) => (HealthState::Down, Some(evidence.to_string())),
     }
 }
 
@@ -242,12 +279,7 @@ fn endpoint(engine: &mut Engine, number: usize, now: BootInstant) -> EndpointSta
     if !at.preflight.server.is_empty() {
         shown.version = Some(at.preflight.server.clone());
     }
-    (shown.health, shown.evidence) = match &at.verdict {
-        None => (HealthState::Unknown, at.refused.clone()),
-        Some(Verdict::Up) => (HealthState::Up, None),
-        Some(Verdict::Suspect { evidence, .. }) => (HealthState::Suspect, Some(evidence.to_string())),
-        Some(Verdict::Down { evidence, .. }) => (HealthState::Down, Some(evidence.to_string())),
-    };
+    (shown.health, shown.evidence) = health(at);
     if primary.as_ref() == Some(&at.id) {
         shown.why_not = Some("it is the primary".to_owned());
     } else {

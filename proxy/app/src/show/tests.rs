@@ -106,12 +106,16 @@ fn what_is_wrong_is_said_with_its_reason() {
 }
 
 #[test]
-fn what_is_only_remembered_is_shown_as_old() {
+fn what_is_only_remembered_is_shown_as_old_and_what_can_not_be_looked_at_says_why() {
     let mut status = cart();
     let a = &mut status.endpoints[0];
-    (a.role, a.was) = (None, Some(RoleName::Primary));
+    (a.role, a.was, a.health) = (None, Some(RoleName::Primary), HealthState::Unknown);
+    a.evidence = Some("NOAUTH; see [store.control]".into());
     let text = stores(&[status]);
-    assert!(text.contains("  was primary  "), "{text}");
+    for part in ["  was primary  ", "  unknown  ", "\n  a can't be looked at: NOAUTH; see [store.control]\n"]
+    {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
 }
 
 #[test]

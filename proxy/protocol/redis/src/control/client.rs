@@ -119,6 +119,7 @@ pub(super) fn refusal(name: &str, text: &str) -> Refused {
         Some("NOPERM") if text.contains("key") => ": the user needs access to the keys ~__ft:*",
         Some("NOPERM") => ": the user needs the permission for this command",
         Some("NOAUTH") => ": the server asks for a password and none is configured",
+        Some("WRONGPASS") => ": the configured user or password is wrong",
         _ => "",
     };
     let quoted = quoted.trim_end_matches('.');
