@@ -25,7 +25,7 @@ pub use model::{
     Login, Manage, Protocol, Reads, Recording, Right, Risk, RiskJudges, RiskPolicy, Service, ServiceGrant,
     Store, Switchover, Token,
 };
-pub use reference::{reference, schema};
+pub use reference::{gate_keys, reference, schema};
 pub use secret::{Secret, SecretError};
 pub use value::{ByteSize, CertificateHash, EndpointUrl, HttpUrl, KeyPrefix};
 

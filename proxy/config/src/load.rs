@@ -14,6 +14,10 @@ use crate::write::{Entry, Writer};
 /// Largest file that is read: a thousand times a real one.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
+/// Where people find every key, and those of a gate.
+const REFERENCE: &str = "config/foretoken.toml";
+const GATE_REFERENCE: &str = "docs/gate.md";
+
 /// What the command line gives for a first try without a file.
 #[derive(Clone, Debug, Default)]
 pub struct Quick {
@@ -50,7 +54,7 @@ impl Config {
     }
 
     fn parse_at(text: &str, origin: &str, base: &Path) -> Result<Self, Faults> {
-        let (config, mut findings) = read::document::<Self>(text, origin, base)?;
+        let (config, mut findings) = read::document::<Self>(text, origin, base, REFERENCE)?;
         validate::relations(&config, &mut findings);
         match Faults::of(origin, findings.faults) {
             None => Ok(config),
@@ -147,7 +151,7 @@ impl Gate {
     pub fn load(path: &Path) -> Result<Self, Faults> {
         let (text, origin) = text_of(path)?;
         let (gate, mut findings) =
-            read::document::<Self>(&text, &origin, path.parent().unwrap_or(Path::new("")))?;
+            read::document::<Self>(&text, &origin, path.parent().unwrap_or(Path::new("")), GATE_REFERENCE)?;
         validate::gate(&gate, &mut findings);
         match Faults::of(&origin, findings.faults) {
             None => Ok(gate),

@@ -71,6 +71,12 @@ impl Findings {
     }
 }
 
+/// What is read: which keys there are, and where people find them.
+struct Document {
+    spec: fn() -> Spec,
+    reference: &'static str,
+}
+
 /// Line numbers of byte offsets.
 struct Lines(Vec<usize>);
 
@@ -84,11 +90,16 @@ impl Lines {
     }
 }
 
-/// Reads a whole file. Relative paths in it count from `base`.
+/// Reads a whole file. Relative paths in it count from `base`; `reference` lists every key.
 ///
 /// # Errors
 /// When it is not TOML: what is in it can't be told then. All other faults are in the findings.
-pub(crate) fn document<S: Section>(text: &str, origin: &str, base: &Path) -> Result<(S, Findings), Faults> {
+pub(crate) fn document<S: Section>(
+    text: &str,
+    origin: &str,
+    base: &Path,
+    reference: &'static str,
+) -> Result<(S, Findings), Faults> {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let faults = errors.into_iter().map(|error| Fault {
@@ -102,6 +113,7 @@ pub(crate) fn document<S: Section>(text: &str, origin: &str, base: &Path) -> Res
     }
     let mut findings = Findings::default();
     let mut reader = Reader {
+        document: &Document { spec: S::spec, reference },
         lines: &lines,
         base,
         findings: &mut findings,
@@ -115,6 +127,7 @@ pub(crate) fn document<S: Section>(text: &str, origin: &str, base: &Path) -> Res
 
 /// One table on the way.
 pub(crate) struct Reader<'a, 't> {
+    document: &'a Document,
     lines: &'a Lines,
     base: &'a Path,
     findings: &'a mut Findings,
@@ -244,7 +257,8 @@ impl<'t> Reader<'_, 't> {
     }
 
     fn child<S: Section>(&mut self, table: Option<&'t DeTable<'t>>, path: String, label: String) -> S {
-        Reader { lines: self.lines, base: self.base, findings: self.findings, table, path, label }.section()
+        let Self { document, lines, base, .. } = *self;
+        Reader { document, lines, base, findings: self.findings, table, path, label }.section()
     }
 
     fn section<S: Section>(&mut self) -> S {
@@ -264,8 +278,8 @@ impl<'t> Reader<'_, 't> {
         let name: &str = key.get_ref();
         let remedy = match suggest::nearest(name, spec.keys.iter().map(|known| known.facts.name)) {
             Some(near) => format!("did you mean {near}?"),
-            None => match suggest::sections_with(name).as_slice() {
-                [] => "remove it; config/foretoken.toml lists every key".to_owned(),
+            None => match suggest::sections_with(name, (self.document.spec)()).as_slice() {
+                [] => format!("remove it; {} lists every key", self.document.reference),
                 sections => format!("move it under {}", sections.join(" or ")),
             },
         };

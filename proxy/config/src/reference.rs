@@ -1,10 +1,10 @@
-//! The reference file and the JSON Schema, from the table of keys.
+//! The reference file, the table of a gate's keys and the JSON Schema, from the table of keys.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::model::Config;
+use crate::model::{Config, Gate};
 use crate::section::{Key, Kind, Presence, Section, Spec};
 
 const HEAD: &str = "\
@@ -72,6 +72,40 @@ fn absent(text: &mut String, key: &Key, inner: &Spec, header: &str, path: &str) 
     for line in std::iter::once(header).chain(body.lines()) {
         let off = if line.is_empty() || line.starts_with('#') { "" } else { "#" };
         writeln!(text, "{off}{line}").expect("a String takes every write");
+    }
+}
+
+/// The table of a gate's keys in `docs/gate.md`.
+#[must_use]
+pub fn gate_keys() -> String {
+    let mut text = "| key | when it is unset | meaning |\n| --- | --- | --- |\n".to_owned();
+    rows(&mut text, &Gate::spec(), "");
+    text
+}
+
+fn rows(text: &mut String, spec: &Spec, head: &str) {
+    for key in &spec.keys {
+        let name = key.facts.name;
+        let path = if head.is_empty() { name.to_owned() } else { format!("{head}.{name}") };
+        let shown = plain(key.facts.text);
+        let (key_or_head, unset, inner) = match &key.kind {
+            Kind::Value(Presence::Default, _) => (path.clone(), format!("`{shown}`"), None),
+            Kind::Value(Presence::Required, _) => {
+                (path.clone(), format!("refused; write e.g. `{shown}`"), None)
+            }
+            Kind::Value(Presence::Optional, _) => (path.clone(), format!("none; e.g. `{shown}`"), None),
+            Kind::Table(inner) => (format!("[{path}]"), String::new(), Some(inner)),
+            Kind::OptionalTable(inner) => (format!("[{path}]"), "none".to_owned(), Some(inner)),
+            Kind::Tables(inner) | Kind::OptionalTables(inner) => {
+                (format!("[[{path}]]"), String::new(), Some(inner))
+            }
+        };
+        let meaning: Vec<_> = key.facts.doc.iter().map(|line| line.trim()).collect();
+        writeln!(text, "| `{key_or_head}` | {unset} | {} |", meaning.join(" "))
+            .expect("a String takes every write");
+        if let Some(inner) = inner {
+            rows(text, inner, &path);
+        }
     }
 }
 

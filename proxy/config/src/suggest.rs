@@ -1,8 +1,7 @@
 //! What a key that does not exist was probably meant to be.
 
-use crate::model::Config;
 use crate::read::heads;
-use crate::section::Section as _;
+use crate::section::Spec;
 
 /// Names longer than this are not compared: no key is as long, and comparing costs the product of the lengths.
 const COMPARED_MAX: usize = 40;
@@ -16,9 +15,9 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     (edits <= (name.chars().count() / 3).max(1)).then_some(near)
 }
 
-/// The heads of the tables that have a key `name`.
-pub(crate) fn sections_with(name: &str) -> Vec<String> {
-    let mut found: Vec<_> = heads(Config::spec())
+/// The heads of the tables in `spec` that have a key `name`.
+pub(crate) fn sections_with(name: &str, spec: Spec) -> Vec<String> {
+    let mut found: Vec<_> = heads(spec)
         .into_iter()
         .filter(|(_, spec)| spec.keys.iter().any(|key| key.facts.name == name))
         .map(|(path, _)| match path.as_str() {
@@ -50,6 +49,8 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Config, Gate};
+    use crate::section::Section as _;
 
     #[test]
     fn a_slip_of_the_pen_is_understood_and_another_word_is_not() {
@@ -86,7 +87,9 @@ mod tests {
             ("access", &["[[service.grant]]"]),
             ("nowhere", &[]),
         ] {
-            assert_eq!(sections_with(name), heads, "{name}");
+            assert_eq!(sections_with(name, Config::spec()), heads, "{name}");
         }
+        assert_eq!(sections_with("ttl", Gate::spec()), ["[limits]"]);
+        assert_eq!(sections_with("hold_max", Gate::spec()), [""; 0], "a gate's file has keys of its own");
     }
 }

@@ -19,6 +19,25 @@ fn the_reference_and_the_schema_are_those_of_the_code() {
 }
 
 #[test]
+fn the_table_of_a_gates_keys_is_that_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/gate.md");
+    let mut page = std::fs::read_to_string(&path).expect("the page is there");
+    let expected = gate_keys();
+    let head = expected.lines().next().expect("a head");
+    let begin = page.find(head).expect("the page has the table");
+    let end = begin + page[begin..].find("\n\n").expect("something follows") + 1;
+    if std::env::var_os("FORETOKEN_BLESS").is_some() {
+        page.replace_range(begin..end, &expected);
+        std::fs::write(&path, &page).expect("the folder is there");
+    } else {
+        assert!(
+            page[begin..end] == expected,
+            "docs/gate.md is stale: FORETOKEN_BLESS=1 cargo test -p foretoken-config"
+        );
+    }
+}
+
+#[test]
 fn the_reference_reads_and_says_the_defaults() {
     let text = reference();
     let shown = Config::parse(&text, "reference").unwrap_or_else(|faults| panic!("{faults}"));
@@ -65,7 +84,12 @@ fn the_example_of_a_gate_reads_and_what_would_leave_it_open_is_refused() {
         ("redis://127.0.0.1:6379", "redis://127.0.0.1:7379", "our own listener"),
         ("[sidecar]", "[limits]\nttl = \"300ms\"\n[sidecar]", "limits.guard"),
         ("[sidecar]", "[server_tls]\nca_file = \"x\"\n[sidecar]", "not a TLS URL"),
-        ("[sidecar]", "ttl = \"1s\"\n[sidecar]", "is not a key"),
+        ("[sidecar]", "ttl = \"1s\"\n[sidecar]", "ttl: is not a key; move it under [limits]"),
+        (
+            "[sidecar]",
+            "colour = 1\n[sidecar]",
+            "colour: is not a key; remove it; docs/gate.md lists every key",
+        ),
         ("store = \"cache\"", "", "add a line such as"),
     ] {
         let faults = gate(&example.replace(from, to)).expect_err(to);

@@ -56,16 +56,16 @@ fn edited(sound: &str, edits: Edits<'_>) -> String {
 
 fn sidecar(edits: Edits<'_>) -> Vec<String> {
     let text = edited(SIDECAR, edits);
-    let (config, mut findings) =
-        document::<Config>(&text, "f", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
+    let (config, mut findings) = document::<Config>(&text, "f", Path::new(""), "the reference")
+        .unwrap_or_else(|faults| panic!("{faults}"));
     relations(&config, &mut findings);
     told(findings)
 }
 
 fn of_gate(edits: Edits<'_>) -> Vec<String> {
     let text = edited(GATE, edits);
-    let (read, mut findings) =
-        document::<Gate>(&text, "f", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
+    let (read, mut findings) = document::<Gate>(&text, "f", Path::new(""), "the reference")
+        .unwrap_or_else(|faults| panic!("{faults}"));
     gate(&read, &mut findings);
     told(findings)
 }
