@@ -68,7 +68,8 @@ impl ErrorClass {
 
 /// Upper bounds of the latency buckets, in microseconds; one more bucket takes what is above the last.
 ///
-/// 50 us is about the fastest reply over loopback, 5 s is the longest hold: 1-2-5 steps between the two.
+/// 50 us is about the fastest reply over loopback, 5 s is the longest hold: steps of 1-2-5 between the two, but for one
+/// more at 350 us and none at 2 s.
 pub const LATENCY_BOUNDS_US: [u64; 16] = [
     50, 100, 200, 350, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
     1_000_000, 5_000_000,
