@@ -20,7 +20,10 @@ const LONGEST: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file could not be read or made.
-    #[error("admin secret {}", path.display())]
+    #[error(
+        "admin secret {} can't be read or made; correct the path, or let the sidecar's user read the file",
+        path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,

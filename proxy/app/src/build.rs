@@ -112,7 +112,11 @@ pub(crate) fn doors(config: &Config) -> Result<Doors, Error> {
     // The configuration has checked that it is 64 digits.
     let certificate = |hash: &CertificateHash| hash.as_str().parse::<Fingerprint>().ok();
     let door = |service: &foretoken_config::Service| {
-        let secret = service.secret_file.as_deref().map(foretoken_admin::Secret::load).transpose()?;
+        let secret = service.secret_file.as_deref().map(foretoken_admin::Secret::load).transpose();
+        let secret = secret.map_err(|source| Error::AdminSecret {
+            key: format!("service.{}.secret_file", service.name),
+            source,
+        })?;
         Ok(ServiceDoor {
             name: service.name.to_string(),
             secret,
@@ -261,7 +265,7 @@ pub(crate) fn endpoints(store: &Store, passes: Option<&Arc<Passes>>) -> Result<V
     let login = match &store.control {
         None => None,
         Some(control) => {
-            let password = protocols::password(&control.password_file)?;
+            let password = protocols::password(store, "control", &control.password_file)?;
             Some(ControlLogin { user: control.user.clone(), password })
         }
     };

@@ -20,11 +20,23 @@ pub enum Error {
     #[error(transparent)]
     Telemetry(#[from] crate::telemetry::TelemetryError),
     /// A password file.
-    #[error(transparent)]
-    Secret(#[from] foretoken_config::SecretError),
-    /// The secret of the admin listener.
-    #[error(transparent)]
-    AdminSecret(#[from] foretoken_admin::SecretError),
+    #[error("{key}")]
+    Secret {
+        /// Of which key, such as `store.cache.control.password_file`.
+        key: String,
+        /// Why.
+        #[source]
+        source: foretoken_config::SecretError,
+    },
+    /// The secret of the admin listener or of a service.
+    #[error("{key}")]
+    AdminSecret {
+        /// Of which key, such as `admin.bearer_file`.
+        key: String,
+        /// Why.
+        #[source]
+        source: foretoken_admin::SecretError,
+    },
     /// The keys of our own tokens.
     #[error(transparent)]
     Token(#[from] foretoken_token::Error),
@@ -66,4 +78,19 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+impl Error {
+    /// Whether what a key of the configuration says is to be mended; the message names the key.
+    #[must_use]
+    pub const fn is_of_the_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Secret { .. }
+                | Self::AdminSecret { .. }
+                | Self::NoAdvertised(_)
+                | Self::Block(_)
+                | Self::Model { .. }
+        )
+    }
 }

@@ -41,12 +41,17 @@ pub(crate) fn data_path(
 /// The user that clients are who have not said who they are.
 pub(crate) fn login(store: &Store) -> Result<Option<Credentials>, Error> {
     let Some(login) = &store.login else { return Ok(None) };
-    Ok(Some(Credentials { user: Some(login.user.clone()), password: password(&login.password_file)? }))
+    let password = password(store, "login", &login.password_file)?;
+    Ok(Some(Credentials { user: Some(login.user.clone()), password }))
 }
 
-/// The password in a file of the configuration's.
-pub(crate) fn password(file: &Path) -> Result<Zeroizing<String>, Error> {
-    Ok(Zeroizing::new(Secret::read(file)?.expose().to_owned()))
+/// The password in the `password_file` of a table of the store's.
+pub(crate) fn password(store: &Store, table: &str, file: &Path) -> Result<Zeroizing<String>, Error> {
+    let secret = Secret::read(file).map_err(|source| Error::Secret {
+        key: format!("store.{}.{table}.password_file", store.name),
+        source,
+    })?;
+    Ok(Zeroizing::new(secret.expose().to_owned()))
 }
 
 /// What is said first to a gate.

@@ -216,11 +216,15 @@ fn make_state_dir(path: &Path) -> Result<(), Error> {
 
 /// The secret of the admin listener over TCP, made where there is none; `None`: nobody gets in there with one.
 fn secret(config: &Config) -> Result<Option<foretoken_admin::Secret>, Error> {
+    let secret = |key: &str, file: &Path| {
+        let key = key.to_owned();
+        foretoken_admin::Secret::load_or_create(file).map_err(|source| Error::AdminSecret { key, source })
+    };
     Ok(match (&config.admin.bearer_file, &config.admin.listen) {
-        (Some(file), _) => Some(foretoken_admin::Secret::load_or_create(file)?),
+        (Some(file), _) => Some(secret("admin.bearer_file", file)?),
         (None, Some(Address::Tcp { .. })) => {
             let file = config.state_dir.join("admin.secret");
-            let secret = foretoken_admin::Secret::load_or_create(&file)?;
+            let secret = secret("state_dir", &file)?;
             tracing::info!(file = %file.display(), "changes over admin.listen need the bearer secret in this file");
             Some(secret)
         }

@@ -15,7 +15,11 @@ const LONGEST: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// It can't be read.
-    #[error("secret {} can't be read", path.display())]
+    #[error(
+        "secret {} can't be read; correct the path, or write the password there, one line, for nobody but the sidecar's \
+         user to read (chmod 600)",
+        path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -32,7 +36,7 @@ pub enum SecretError {
         mode: u32,
     },
     /// There is nothing in it, or more than one line of at most 4096 bytes of UTF-8.
-    #[error("secret {} is not one line of 1 to {LONGEST} bytes of text", path.display())]
+    #[error("secret {} is not one line of 1 to {LONGEST} bytes of text; write the password there and nothing else", path.display())]
     Content {
         /// The file.
         path: PathBuf,
