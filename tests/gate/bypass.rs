@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::support::{House, LONG, rest};
+use crate::support::{House, LONG, program, rest};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_bypasses_the_sidecar_reaches_nothing() {
@@ -40,6 +40,23 @@ async fn a_client_that_bypasses_the_sidecar_reaches_nothing() {
         redis::Client::open(house.servers[0].url()).expect("a URL").get_connection().expect("runs");
     let there: bool = redis::cmd("EXISTS").arg(&["bypass", "k"]).query(&mut direct).expect("answers");
     assert!(!there);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_says_that_it_has_met_a_gate() {
+    let house = House::start(1).await;
+    let text = std::fs::read_to_string(house.sidecar.config_file()).expect("it is there");
+    let file = house.sidecar.config_file().with_file_name("check.toml");
+    for text in [text.clone(), text.replace("gate = true\n", "")] {
+        std::fs::write(&file, text).expect("a directory of ours");
+        let output = std::process::Command::new(program()).args(["check", "--config"]).arg(&file).output();
+        let output = output.expect("it was built");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let line = told.lines().find(|line| line.contains("FAIL")).unwrap_or_else(|| panic!("{told}"));
+        assert!(line.contains("NOAUTH foretoken gate: send AUTH ft-token"), "{told}");
+        assert!(line.ends_with("give it the address of the server behind the gate"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 
 pub use verdict::{Answer, Promise, judge};
 
+use crate::protocols;
+
 /// One endpoint to look at.
 pub struct Subject {
     /// Its name, address and place.
@@ -95,7 +97,7 @@ pub async fn check(config: &foretoken_config::Config) -> Result<Vec<StoreCheck>,
     let mut checks = Vec::new();
     for store in &config.store {
         crate::build::judges(store)?;
-        crate::protocols::login(store)?;
+        protocols::login(store)?;
         let subjects = crate::build::endpoints(store, None)?
             .into_iter()
             .map(|spec| Subject {
@@ -241,6 +243,9 @@ pub(crate) fn trouble(refused: &Refused) -> String {
             "see that it is up, not busy with one long command, and that no firewall is between"
         }
         Failure::NotServing => "it is up and does not serve: wait, or see its log",
+        Failure::Credentials if protocols::is_told_by_a_gate(&refused.detail) => {
+            "check has no tokens: give it the address of the server behind the gate"
+        }
         Failure::Credentials => "see user and password_file under [store.control], or grant what is missing",
         Failure::Other => "see that the address is right and that a store of this protocol listens there",
     };

@@ -54,6 +54,11 @@ pub(crate) fn password(store: &Store, table: &str, file: &Path) -> Result<Zeroiz
     Ok(Zeroizing::new(secret.expose().to_owned()))
 }
 
+/// Whether a gate, and not the server behind it, has said what is quoted in `detail`.
+pub(crate) fn is_told_by_a_gate(detail: &str) -> bool {
+    detail.contains(foretoken_protocol_redis::gate::SAYS)
+}
+
 /// What is said first to a gate.
 pub(crate) fn attach(pass: EndpointPass) -> Arc<dyn Greeting> {
     // One protocol so far has gates.

@@ -14,6 +14,9 @@ pub const TOKEN_USER: &str = "ft-token";
 /// The longest first frame: a compact token has 1024 bytes at most, one in the outside form perhaps twice that.
 pub const FIRST_FRAME_MAX: usize = 4096;
 
+/// What stands behind the code of each error of a gate's, to be told from those of a server.
+pub const SAYS: &str = "foretoken gate:";
+
 /// What a gate says to a token that it takes.
 pub const WELCOME: &[u8] = b"+OK\r\n";
 
@@ -107,7 +110,7 @@ pub fn closed(why: &str) -> Vec<u8> {
 fn error(code: &str, why: &str) -> Vec<u8> {
     // One line, whatever was quoted in the reason.
     let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("-{code} foretoken gate: {why}\r\n").into_bytes()
+    format!("-{code} {SAYS} {why}\r\n").into_bytes()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Credentials;
 use super::value::{MAX_BYTES, Malformed, Parser, Value};
+use crate::gate;
 
 /// Longest piece of a server's text that is repeated in our own.
 const QUOTED_CHARS: usize = 300;
@@ -118,6 +119,8 @@ pub(super) fn refusal(name: &str, text: &str) -> Refused {
     let remedy = match text.split(' ').next() {
         Some("NOPERM") if text.contains("key") => ": the user needs access to the keys ~__ft:*",
         Some("NOPERM") => ": the user needs the permission for this command",
+        // It says itself what is missing.
+        Some("NOAUTH") if is_of_a_gate(text) => "",
         Some("NOAUTH") => ": the server asks for a password and none is configured",
         Some("WRONGPASS") => ": the configured user or password is wrong",
         _ => "",
@@ -126,9 +129,13 @@ pub(super) fn refusal(name: &str, text: &str) -> Refused {
     Refused::new(failure, format!("{name} was answered: {quoted}{remedy}"))
 }
 
-/// Whether a server closes a connection that it has told this.
+/// Whether a server, or the gate in front of it, closes a connection that it has told this.
 fn is_farewell(text: &str) -> bool {
-    text.contains("max number of clients") || text.starts_with("DENIED")
+    text.contains("max number of clients") || text.starts_with("DENIED") || is_of_a_gate(text)
+}
+
+fn is_of_a_gate(text: &str) -> bool {
+    text.split_once(' ').is_some_and(|(_, words)| words.starts_with(gate::SAYS))
 }
 
 fn failure_of(text: &str) -> Failure {
