@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::{dead_port, err, foretoken, out, status};
+use super::{config, dead_port, err, foretoken, out, status};
 use crate::support::servers::RedisServer;
 
 const USAGE: Option<i32> = Some(64);
@@ -49,6 +49,9 @@ fn arguments_that_make_no_sense_are_told_with_status_64() {
         &["run", "--primary", "redis://127.0.0.1:1", "--listen", "nowhere"],
         &["check"],
         &["status", "--admin", "nowhere"],
+        &["status"],
+        &["run", "--config", "x", "--log-level", "loud"],
+        &["run", "--primary", "redis://127.0.0.1:1", "--log-level", "warning"],
         &["switchover"],
     ] {
         let output = foretoken(arguments);
@@ -93,6 +96,34 @@ fn a_bad_configuration_is_told_with_all_its_faults_and_their_lines() {
     let missing = foretoken(&["check", "--config", "/nonexistent/foretoken.toml"]);
     assert_eq!(status(&missing), USAGE);
     assert!(err(&missing).contains("/nonexistent/foretoken.toml: can't be read"), "{}", err(&missing));
+}
+
+#[test]
+fn a_secret_that_can_not_be_read_is_told_with_its_key_and_both_files() {
+    let dir = TempDir::new().expect("a directory");
+    let (port, _held) = dead_port();
+    let service =
+        "[[service]]\nname = \"shop\"\nsecret_file = \"none\"\n[[service.grant]]\nstore = \"cart\"\n";
+    for (more, key) in [
+        ("[store.control]\npassword_file = \"none\"\n", "store.cart.control.password_file"),
+        ("auth = \"stored\"\n[store.login]\npassword_file = \"none\"\n", "store.cart.login.password_file"),
+        (service, "service.shop.secret_file"),
+    ] {
+        let file = config(dir.path(), &[port], more);
+        let secret = dir.path().join("none").display().to_string();
+        let output = foretoken(&["run", "--config", &file]);
+        let told = err(&output);
+        assert_eq!(status(&output), USAGE, "{told}");
+        for part in [
+            &format!("foretoken: {file}: {key}: "),
+            &secret,
+            "can't be read",
+            "correct the path",
+            "No such file",
+        ] {
+            assert!(told.contains(part), "{part} is missing in {told}");
+        }
+    }
 }
 
 #[test]

@@ -114,6 +114,13 @@ fn status_is_there_for_people_and_for_programs() {
     // The same, named by its socket.
     let socket = dir.path().join("state/admin.sock").display().to_string();
     assert_eq!(status(&foretoken(&["status", "--admin", &socket])), Some(0));
+    // As one types it in the directory of the first try.
+    for (socket, from) in [("state/admin.sock", "."), ("./admin.sock", "state"), ("unix:admin.sock", "state")]
+    {
+        let output = program(&["status", "--admin", socket]).current_dir(dir.path().join(from)).output();
+        let output = output.expect("it was built");
+        assert_eq!(status(&output), Some(0), "{socket}: {}", err(&output));
+    }
     assert_eq!(sidecar.end(), Some(0), "SIGTERM is no failure");
     assert_eq!(status(&foretoken(&["status", "--admin", &socket])), Some(69), "it is gone");
 }

@@ -17,6 +17,10 @@ use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
+mod place;
+
+pub use place::{BadPlace, place};
+
 /// How long a question may take; the answers are in the sidecar's memory.
 const READ_MAX: Duration = Duration::from_secs(5);
 /// How long a switchover may take: a little more than the listener gives it, so that its answer is heard.

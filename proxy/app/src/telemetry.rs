@@ -24,6 +24,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// What `log.level` may be.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
 /// Why logs or metrics are not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -34,9 +37,9 @@ pub enum TelemetryError {
     Filter {
         /// As it was given.
         filter: String,
-        /// Why not.
+        /// Why not, when the parser knows.
         #[source]
-        source: tracing_subscriber::filter::ParseError,
+        source: Option<tracing_subscriber::filter::ParseError>,
     },
     /// Somebody else in this process has set up logs.
     #[error("logs are set up already")]
@@ -91,9 +94,22 @@ pub fn start_logs(format: LogFormat, filter: &str) -> Result<LogLevel, Telemetry
     Ok(LogLevel(handle))
 }
 
+/// Whether `filter` can be understood: a level, or `target=level` pairs, separated by commas.
+///
+/// # Errors
+/// [`TelemetryError::Filter`].
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    parse(filter).map(drop)
+}
+
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    let parsed = filter.parse::<EnvFilter>();
-    parsed.map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
+    let refused = |source| TelemetryError::Filter { filter: filter.to_owned(), source };
+    // The parser takes a word that is no level for a target, of which everything is logged, and of all others nothing.
+    let level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    if !filter.split(',').all(|part| part.contains('=') || level(part)) {
+        return Err(refused(None));
+    }
+    filter.parse().map_err(|source| refused(Some(source)))
 }
 
 /// Starts counting, or takes part in the counting that this process does already.
@@ -158,6 +174,19 @@ mod tests {
         let version = format!(r#"version="{}""#, Build::this().version);
         let line = text.lines().find(|line| line.starts_with("foretoken_build_info{"));
         assert!(line.is_some_and(|line| line.contains(&version) && line.ends_with(" 1")), "{text}");
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_no_filter() {
+        for filter in ["info", "WARN", "foretoken_app=debug", "info,foretoken_outbound=off", "warn,h2=error"]
+        {
+            assert!(check_filter(filter).is_ok(), "{filter}");
+        }
+        for filter in
+            ["", "loud", "warning", "off", "info,loud", "info,", "foretoken_app", "foretoken_app=loud"]
+        {
+            assert!(matches!(check_filter(filter), Err(TelemetryError::Filter { .. })), "{filter}");
+        }
     }
 
     #[test]
