@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use foretoken_app::client::StoreId;
-use foretoken_app::client::model::SwitchoverRequest;
+use foretoken_app::client::model::{StoreStatus, SwitchoverOutcome, SwitchoverRequest};
 use foretoken_demo::history::Fault;
 use foretoken_demo::sidecar::STORE;
 
+use rustix::process::Signal;
+
 use crate::arrived::sync_each_write;
+use crate::sentinel::ask;
 use crate::support::Store;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,6 +43,49 @@ async fn what_a_crash_loses_is_a_suffix_and_published() {
     server.kill().expect("dies");
     let old = server.name.clone();
     store.moved_from(&old).await;
+}
+
+/// A store that others may write to, and whose primary is dead.
+async fn waiting_for_an_order() -> Store {
+    let mut store = Store::start_with(3, |setup| setup.sole_writer = false).await;
+    store.primary().await.kill().expect("dies");
+    let waits = |status: &StoreStatus| {
+        let why = status.reason.as_deref().unwrap_or_default();
+        !status.ready && why.contains("no automatic failover: others may write")
+    };
+    store.wait("a word about others that may write", waits).await;
+    store
+}
+
+/// As docs/operations.md says it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_is_promoted_by_hand_is_served_when_the_primary_is_dead() {
+    let mut store = waiting_for_an_order().await;
+    let report = store.switch().await;
+    assert_eq!(
+        report.outcome,
+        SwitchoverOutcome::Refused,
+        "only a living primary gives its role up: {report:?}"
+    );
+    let () = ask(store.servers[1].port(), &["REPLICAOF", "NO", "ONE"]).await.expect("is done");
+    let status = store.moved_from("a").await;
+    assert_eq!(status.primary, Some("b".into()), "{status:?}");
+    store.servers[0].restart().expect("comes back");
+    let status = store.whole().await;
+    assert_eq!(status.primary, Some("b".into()), "the others are its mirrors: {status:?}");
+    // While it serves, a promotion by hand is taken back.
+    let () = ask(store.servers[2].port(), &["REPLICAOF", "NO", "ONE"]).await.expect("is done");
+    store.whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_word_that_nobody_else_writes_any_more_lets_a_failover_begin() {
+    let mut store = waiting_for_an_order().await;
+    let changed = store.sidecar.config.replace("writers = \"others\"", "writers = \"this-sidecar\"");
+    assert_ne!(changed, store.sidecar.config);
+    std::fs::write(store.sidecar.config_file(), changed).expect("is written");
+    store.sidecar.signal(Signal::HUP).expect("runs");
+    store.moved_from("a").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

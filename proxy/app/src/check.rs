@@ -244,7 +244,7 @@ pub(crate) fn trouble(refused: &Refused) -> String {
         }
         Failure::NotServing => "it is up and does not serve: wait, or see its log",
         Failure::Credentials if protocols::is_told_by_a_gate(&refused.detail) => {
-            "check has no tokens: give it the address of the server behind the gate"
+            "set gate = true for a sidecar; check has no tokens: give it the address of the server behind the gate"
         }
         Failure::Credentials => "see user and password_file under [store.control], or grant what is missing",
         Failure::Other => "see that the address is right and that a store of this protocol listens there",

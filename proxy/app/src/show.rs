@@ -100,7 +100,7 @@ fn in_charge(status: &StoreStatus) -> String {
     let mut text = match (authority.role, &authority.owner) {
         (AuthorityRole::Owner, _) => "this sidecar".to_owned(),
         (AuthorityRole::Follower, Some(owner)) => format!("sidecar {owner}; this one follows"),
-        (AuthorityRole::Follower, None) => "somebody else; this sidecar follows".to_owned(),
+        (AuthorityRole::Follower, None) => "not this sidecar, which only follows".to_owned(),
         (AuthorityRole::Undecided, _) => "not decided yet".to_owned(),
     };
     if let Some(why) = &authority.why {

@@ -106,6 +106,17 @@ fn what_is_wrong_is_said_with_its_reason() {
 }
 
 #[test]
+fn who_follows_nobody_does_not_claim_that_somebody_is_in_charge() {
+    let mut status = cart();
+    status.authority.role = AuthorityRole::Follower;
+    status.authority.owner = None;
+    status.authority.why = Some("a keeps nothing over a restart".into());
+    let text = stores(&[status]);
+    let line = "\n  in charge  not this sidecar, which only follows: a keeps nothing over a restart\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
 fn what_is_only_remembered_is_shown_as_old_and_what_can_not_be_looked_at_says_why() {
     let mut status = cart();
     let a = &mut status.endpoints[0];

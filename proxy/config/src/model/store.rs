@@ -21,7 +21,8 @@ section! {
         fixed listen: Vec<Address> = required(["127.0.0.1:7000"]);
         /// Who else writes to the servers: "this-sidecar" declares that nobody does but through this sidecar.
         /// Declared wrongly, writes of the others to an old primary are lost after a failover: nothing here can fence them.
-        /// Default "others", the safe assumption: planned switchovers work, a failover after a crash waits for you.
+        /// Default "others", the safe assumption: planned switchovers work, after a crash you promote a mirror by
+        /// hand (docs/operations.md).
         live writers: Writers = default("others");
         /// How clients authenticate: "passthrough" carries each client's own AUTH to the server under its own user; with "stored",
         /// who has not said AUTH is the user of the table login, so that the application needs no password.

@@ -120,7 +120,7 @@ pub(super) fn refusal(name: &str, text: &str) -> Refused {
         Some("NOPERM") if text.contains("key") => ": the user needs access to the keys ~__ft:*",
         Some("NOPERM") => ": the user needs the permission for this command",
         // It says itself what is missing.
-        Some("NOAUTH") if is_of_a_gate(text) => "",
+        Some("NOAUTH" | "WRONGPASS") if is_of_a_gate(text) => "",
         Some("NOAUTH") => ": the server asks for a password and none is configured",
         Some("WRONGPASS") => ": the configured user or password is wrong",
         _ => "",
