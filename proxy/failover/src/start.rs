@@ -244,8 +244,8 @@ impl Machine {
                     match of_config.as_slice() {
                         [own] if others.iter().all(|(id, _)| is_empty(id)) => take(own),
                         _ => Decision::Wait(format!(
-                            "{} are primaries and nothing tells whose data counts: empty all but one (FLUSHALL), or make \
-                             them mirrors of it (REPLICAOF)",
+                            "{} are primaries and nothing tells whose data counts: make all but one mirrors of it \
+                             (REPLICAOF), or empty them (FLUSHALL)",
                             names(several)
                         )),
                     }
