@@ -29,6 +29,8 @@ pub enum Effect {
         /// What it shall hold.
         record: Record,
     },
+    /// It has just done what it was told: what was held against it is past.
+    Vouch(EndpointId),
     /// A change of primary has ended, one way or another.
     Report(Change),
     /// Writes of the epoch before may not have reached the primary of this one (I4).

@@ -82,7 +82,7 @@ impl Invariants {
                 Effect::Order { operation, endpoint, order } => {
                     self.ordered(*operation, endpoint, order, facts)?
                 }
-                Effect::Report(_) | Effect::PublishLoss { .. } => {}
+                Effect::Vouch(_) | Effect::Report(_) | Effect::PublishLoss { .. } => {}
             }
         }
         let held = self.posture.as_ref().is_some_and(|posture| posture.hold.is_some());

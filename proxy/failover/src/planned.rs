@@ -484,6 +484,13 @@ impl Machine {
                     && is_primary(&found)
                     && found.writable
                 {
+                    if !self.holds_our_data(&found) {
+                        self.broken_off(
+                            "the mirror was restarted, and nothing proves that it has all data",
+                            true,
+                        );
+                        return;
+                    }
                     self.step_done("verify");
                     let detail = format!("{to} is the primary");
                     self.begin_take(to, *found, Cause::Switchover, position, detail);

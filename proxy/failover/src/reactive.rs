@@ -354,7 +354,7 @@ impl Machine {
                 "{silent} does not answer, and may have acknowledged writes that no other mirror has"
             ));
         }
-        let mut best: Option<Choice> = None;
+        let mut best: Option<((bool, Position), Choice)> = None;
         let mut reasons = Vec::new();
         for endpoint in &self.endpoints {
             if endpoint.id == down.lost && !down.fenced_old {
@@ -365,15 +365,20 @@ impl Machine {
             let found = self.fresh(&endpoint.id).and(endpoint.seen_since(down.since));
             match found.map(|found| (found, self.why_not(found, promoted))) {
                 Some((found, None)) => {
-                    if best.as_ref().is_none_or(|best| found.position > best.position) {
-                        best = Some(Choice { endpoint: endpoint.id.clone(), position: found.position });
+                    // One that could not be promoted comes last, unless it may alone have what was acknowledged.
+                    let willing = !promoted || self.posture.durability == Durability::Synchronous;
+                    let rank = (willing, found.position);
+                    if best.as_ref().is_none_or(|(best, _)| rank > *best) {
+                        let choice = Choice { endpoint: endpoint.id.clone(), position: found.position };
+                        best = Some((rank, choice));
                     }
                 }
                 Some((_, Some(why))) => reasons.push(format!("{} {why}", endpoint.id)),
                 None => reasons.push(format!("{} does not answer", endpoint.id)),
             }
         }
-        best.ok_or_else(|| format!("no mirror is eligible ({})", reasons.join(", ")))
+        best.map(|(_, choice)| choice)
+            .ok_or_else(|| format!("no mirror is eligible ({})", reasons.join(", ")))
     }
 
     /// A mirror that may alone have what was acknowledged by waiting for it, and that has not told its position
@@ -391,6 +396,15 @@ impl Machine {
             .filter(may_hold)
             .find(|endpoint| !answers(endpoint))
             .map(|endpoint| &endpoint.id)
+    }
+
+    /// Whether `found` goes on with the data of the last primary: one that was promoted names its history as the one before, one
+    /// that was restarted has a new history and names none.
+    pub(crate) fn holds_our_data(&self, found: &Observation) -> bool {
+        let record = self.registry.record.as_ref();
+        let current = self.identity.as_ref().map(|identity| &identity.history).or(record.map(|r| &r.history));
+        let before = found.previous_history.as_ref().map(|(history, _)| history);
+        current.is_none_or(|current| found.history == *current || before == Some(current))
     }
 
     /// Why an endpoint that shows `found` can't take over from the primary. `promoted`: we have tried to promote it.
@@ -463,6 +477,8 @@ impl Machine {
             self.order(&lost, Order::Fence { of: choice.endpoint.clone() }),
             self.order(&lost, Order::DisconnectClients),
         ];
+        // A switchover that it broke off may have paused it, which would keep it from copying.
+        self.order(&lost, Order::ResumeWrites);
         let until = self.now + self.params.fence_deadline;
         if let Phase::Down(down) = &mut self.phase {
             down.fenced_old = true;
@@ -520,6 +536,13 @@ impl Machine {
                     && found.writable
                 {
                     let Choice { endpoint, position } = choice.clone();
+                    if !self.holds_our_data(&found) {
+                        let why =
+                            format!("{endpoint} was restarted, and nothing proves that it has all data");
+                        self.fail_promotion(why);
+                        return;
+                    }
+                    let Phase::Down(down) = &self.phase else { return };
                     let detail = format!("{endpoint} is the primary: {}", down.why);
                     self.step_done("verify");
                     self.begin_take(endpoint, *found, Cause::Failover, position, detail);

@@ -318,7 +318,15 @@ impl Machine {
             return;
         }
         match (old, new) {
-            (_, Some((new, true))) if is_primary(&new) && new.writable => {
+            (old, Some((new, true)))
+                if is_primary(&new)
+                    && new.writable
+                    && (self.holds_our_data(&new)
+                        // With nothing left to go back to, what it has is what there is.
+                        || old.as_ref().is_none_or(|(old, _)| old.history == new.history)) =>
+            {
+                // What keeps an old primary from writing keeps a mirror from copying.
+                self.order(&from, Order::ResumeWrites);
                 let position = new.position;
                 let detail = format!("{to} is the primary: the switchover was finished");
                 self.begin_take(to, new, Cause::Switchover, position, detail);

@@ -26,7 +26,7 @@ pub(crate) struct Take {
     stage: Stage,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stage {
     /// Taking the owner record.
     Claim(Option<Operation>),
@@ -40,6 +40,17 @@ enum Stage {
     Saving(Epoch),
     /// Writing the marker.
     Mark(Operation),
+}
+
+impl Stage {
+    /// The order whose answer ends it.
+    const fn order(&self) -> Option<Operation> {
+        match self {
+            Self::Claim(order) => *order,
+            Self::Register { order, .. } | Self::Mark(order) => Some(*order),
+            Self::Settle(_) | Self::Save | Self::Saving(_) => None,
+        }
+    }
 }
 
 impl Take {
@@ -174,37 +185,46 @@ impl Machine {
 
     pub(crate) fn take_answered(&mut self, operation: Operation, result: Result<Answer, Rejection>) {
         let Phase::Take(take) = &self.phase else { return };
-        match take.stage {
-            Stage::Claim(Some(order)) | Stage::Register { order, .. } if order == operation => {
-                match (&take.stage, result) {
-                    (_, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. })) => {
-                        self.reason =
-                            Some(format!("{} did not answer the claim of the owner record", take.primary));
-                        self.find_out_anew();
-                    }
-                    (Stage::Register { known: false, .. }, Ok(_)) => {
-                        self.reason =
-                            Some("waiting until the sidecar in charge knows of this one".to_owned());
-                        self.set_stage(Stage::Settle(self.now + self.settle()));
-                    }
-                    _ => match self.unsettled_until() {
-                        Some(until) => {
-                            self.reason = Some(
-                                "waiting until whoever was in charge before knows of this one".to_owned(),
-                            );
-                            self.set_stage(Stage::Settle(until));
-                        }
-                        None => self.set_stage_of_registration(),
-                    },
-                }
-            }
+        if take.stage.order() != Some(operation) {
+            return;
+        }
+        // Who answers is alive, whatever it says.
+        let silent = matches!(result, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }));
+        let (primary, stage) = (take.primary.clone(), take.stage.clone());
+        if !silent {
+            self.vouch(&primary);
+        }
+        match stage {
             // A marker that can't be written (out of memory, say) is written later: the epoch holds without it.
-            Stage::Mark(mark) if mark == operation => {
+            Stage::Mark(_) => {
                 self.step_done("mark");
                 self.serve();
             }
-            _ => {}
+            _ if silent => {
+                self.reason = Some(format!("{primary} did not answer the claim of the owner record"));
+                self.find_out_anew();
+            }
+            Stage::Register { known: false, .. } if result.is_ok() => {
+                self.reason = Some("waiting until the sidecar in charge knows of this one".to_owned());
+                self.set_stage(Stage::Settle(self.now + self.settle()));
+            }
+            _ => match self.unsettled_until() {
+                Some(until) => {
+                    self.reason =
+                        Some("waiting until whoever was in charge before knows of this one".to_owned());
+                    self.set_stage(Stage::Settle(until));
+                }
+                None => self.set_stage_of_registration(),
+            },
         }
+    }
+
+    /// What was held against `primary` before it answered is past: it may have been found down while it was frozen.
+    fn vouch(&mut self, primary: &EndpointId) {
+        if let Some(endpoint) = self.endpoint_mut(primary) {
+            endpoint.verdict = Verdict::Unknown;
+        }
+        self.out.push(Effect::Vouch(primary.clone()));
     }
 
     fn serve(&mut self) {
@@ -231,10 +251,6 @@ impl Machine {
         self.posture.epoch = record.epoch;
         self.posture.primary = Some(primary.clone());
         self.posture.mirrors.retain(|route| route.endpoint != primary);
-        if let Some(endpoint) = self.endpoint_mut(&primary) {
-            // It has just done what it was told: what was held against it is past.
-            endpoint.verdict = Verdict::Unknown;
-        }
         self.reason = None;
         self.mark_at = self.now + self.params.retry;
         self.serving_since = Some(self.now);

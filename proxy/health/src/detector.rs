@@ -217,7 +217,9 @@ impl Detector {
     /// It has just done what it was told, as one has that was promoted and has taken a write: what was held against it is past.
     pub fn vouched_for(&mut self, now: BootInstant) {
         (self.probe, self.reach, self.traffic) = Default::default();
-        (self.failing_since, self.refusals, self.unanswered_since) = (None, None, None);
+        (self.failing_since, self.refusals) = (None, None);
+        // A look that is under way is waited for from now on.
+        self.unanswered_since = self.unanswered_since.map(|_| now);
         (self.loading, self.in_traffic, self.bad_for) = (0, None, None);
         (self.vouched, self.good_look) = (Some(now), Some(now));
         self.verdict = Verdict::Up;

@@ -424,11 +424,6 @@ impl Engine {
         let may_probe = self.machine.may_probe_writes();
         self.probe_writes.send_if_modified(|probe| std::mem::replace(probe, may_probe) != may_probe);
         let posture = self.machine.posture();
-        if before.1 != posture.epoch
-            && let Some(taken) = self.endpoints.iter_mut().find(|at| posture.primary.as_ref() == Some(&at.id))
-        {
-            taken.detector.vouched_for(self.clock.now());
-        }
         if before != (posture.state, posture.epoch, posture.primary.clone()) {
             tracing::info!(
                 store = %self.params.store,
@@ -465,6 +460,12 @@ impl Engine {
                     let result = record::save(&registry, &store, expected.as_ref(), &record, operation);
                     signals.blocking_send(Signal::Saved { operation, result }).ok();
                 });
+            }
+            Effect::Vouch(endpoint) => {
+                let now = self.clock.now();
+                if let Some(at) = self.endpoints.iter_mut().find(|at| at.id == endpoint) {
+                    at.detector.vouched_for(now);
+                }
             }
             Effect::Report(change) => self.changed(change),
             Effect::PublishLoss { epoch, endpoint, loss } => {

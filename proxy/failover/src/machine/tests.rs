@@ -102,7 +102,7 @@ fn trace(sim: &Sim) -> Vec<String> {
                 last.clone_from(&line);
                 line
             }
-            Effect::Order { order: Order::Claim { .. }, .. } => continue,
+            Effect::Order { order: Order::Claim { .. }, .. } | Effect::Vouch(_) => continue,
             Effect::Order { endpoint, order, .. } => format!("{endpoint}: {}", order_line(order)),
             Effect::Save { record, .. } => {
                 let intent = record.intent.as_ref();

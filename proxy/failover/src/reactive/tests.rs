@@ -162,3 +162,43 @@ fn mirrors_are_waited_for_until_their_time_is_over_and_a_failed_promotion_until_
         assert_eq!(machine.posture.state, StoreState::FailingOver, "asked {asked}: {:?}", machine.reason);
     }
 }
+
+#[test]
+fn a_mirror_that_could_not_be_promoted_comes_last_unless_it_may_alone_have_what_was_acknowledged() {
+    for (durability, chosen) in [(Durability::Asynchronous, "c"), (Durability::Synchronous, "b")] {
+        let params = crate::Params::new(
+            "cache".into(),
+            foretoken_types::InstanceId::new("one"),
+            vec!["a".into(), "b".into(), "c".into()],
+            2,
+        );
+        let mut machine = Machine::new(params);
+        machine.registry.record = Some(crate::testing::record());
+        machine.now = BootInstant::default() + Duration::from_secs(100);
+        machine.enter_down("a".into(), "a is down".to_owned(), StoreState::Healthy, false);
+        machine.posture.durability = durability;
+        let mirror =
+            |position: u64| found(Role::Mirror { of: Some("a".into()), link: Link::Down }, "now", position);
+        shows(&mut machine, "b", mirror(9));
+        shows(&mut machine, "c", mirror(8));
+        let choice = |machine: &Machine| machine.choose().map(|choice| choice.endpoint);
+        assert_eq!(choice(&machine), Ok("b".into()), "it has most");
+        let Phase::Down(down) = &mut machine.phase else { panic!("{}", machine.phase()) };
+        down.attempted = Some("b".into());
+        assert_eq!(choice(&machine), Ok(chosen.into()), "{durability:?}");
+    }
+}
+
+#[test]
+fn only_one_that_was_promoted_and_not_restarted_holds_our_data() {
+    let before = |history: &str| Some((history.to_owned(), Position(1)));
+    for (history, previous, holds) in [
+        ("new", before("now"), true),
+        ("now", None, true),
+        ("new", None, false),
+        ("new", before("elsewhere"), false),
+    ] {
+        let seen = Observation { previous_history: previous, ..found(Role::Primary, history, 1) };
+        assert_eq!(machine().holds_our_data(&seen), holds, "{seen:?}");
+    }
+}

@@ -83,8 +83,19 @@ fn a_broken_off_switchover_is_taken_back_unless_the_new_primary_may_take_writes(
     let mirror = || observation(Role::Mirror { of: Some("b".into()), link: Link::Down });
     let new = |writable: bool| Observation { writable, ..observation(Role::Primary) };
     let back = vec![("a".to_owned(), Order::ResumeWrites), ("a".to_owned(), Order::Promote)];
+    let resume = vec![("a".to_owned(), Order::ResumeWrites)];
+    let elsewhere = |before: Option<&str>| Observation {
+        history: "elsewhere".to_owned(),
+        previous_history: before.map(|history| (history.to_owned(), Position(1))),
+        ..new(true)
+    };
     for (new, phase, orders) in [
-        (Some((new(true), true)), "take", vec![]),
+        // The old one has copied it already: there is nothing to go back to.
+        (Some((new(true), true)), "take", resume.clone()),
+        // It was promoted, or was restarted with whatever it had.
+        (Some((elsewhere(Some("now")), true)), "take", resume),
+        (Some((elsewhere(None), true)), "resolve", back.clone()),
+        (Some((elsewhere(Some("other")), true)), "resolve", back.clone()),
         // Nobody has tried a write yet.
         (Some((new(true), false)), "resolve", vec![]),
         (Some((new(false), true)), "resolve", back.clone()),

@@ -41,9 +41,19 @@ fn it_serves_once_the_marker_was_answered_and_not_when_something_else_was() {
 
 #[test]
 fn what_was_held_against_a_primary_before_it_was_put_in_charge_is_past() {
-    let mut machine = taking(Stage::Mark(ASKED));
-    machine.endpoint_mut(&"a".into()).expect("it is configured").verdict = Verdict::Down;
-    machine.take_answered(ASKED, Ok(Answer::Done));
-    machine.advance();
-    assert_eq!(machine.phase(), "serving", "{:?}", machine.reason());
+    let rejected = |failure| Err(Rejection { failure, detail: "it is said".to_owned() });
+    for (answer, phase) in [
+        (Ok(Answer::Done), "serving"),
+        (rejected(Failure::Other), "serving"),
+        (rejected(Failure::Timeout), "down"),
+        (rejected(Failure::Refused), "down"),
+    ] {
+        let mut machine = taking(Stage::Mark(ASKED));
+        machine.endpoint_mut(&"a".into()).expect("it is configured").verdict = Verdict::Down;
+        machine.take_answered(ASKED, answer.clone());
+        machine.advance();
+        assert_eq!(machine.phase(), phase, "{answer:?}: {:?}", machine.reason());
+        let vouched = machine.out.contains(&Effect::Vouch("a".into()));
+        assert_eq!(vouched, phase == "serving", "{answer:?}");
+    }
 }

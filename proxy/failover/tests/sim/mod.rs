@@ -296,7 +296,8 @@ impl Sim {
                         let lease = posture.lease.is_some();
                         format!("publish {state} {epoch} {primary:?}, lease {lease}, hold {hold:?}")
                     }
-                    Effect::Order { order: Order::Observe { .. } | Order::Claim { .. }, .. } => continue,
+                    Effect::Order { order: Order::Observe { .. } | Order::Claim { .. }, .. }
+                    | Effect::Vouch(_) => continue,
                     Effect::Order { endpoint, order, .. } => format!("{endpoint}: {order:?}"),
                     Effect::Save { record, .. } => format!("save {record:?}"),
                     Effect::Report(change) => {
@@ -535,7 +536,7 @@ impl Sim {
                 let after = self.latency() * 5;
                 self.deliver(sidecar, after, Input::Save { operation, expected, record });
             }
-            Effect::Report(_) | Effect::PublishLoss { .. } => {}
+            Effect::Vouch(_) | Effect::Report(_) | Effect::PublishLoss { .. } => {}
         }
     }
 }

@@ -71,7 +71,7 @@ fn a_frozen_primary_is_fenced_before_a_mirror_is_promoted() {
     assert!(sim.run_until(MS * 6000, |sim| standing(sim).0 == "b" && sim.serves(0)), "{}", reason(&sim));
     let lines = trace(&sim);
     assert_eq!(
-        lines[..12],
+        lines[..13],
         [
             "publish healthy a 1, hold all",
             "publish unavailable a 1, no lease, fence",
@@ -80,6 +80,7 @@ fn a_frozen_primary_is_fenced_before_a_mirror_is_promoted() {
             "publish failing_over a 1, no lease, fence",
             "a: fence to b",
             "a: disconnect",
+            "a: resume",
             "b: promote",
             "b: probe",
             "save epoch 2 of b",

@@ -300,7 +300,12 @@ const ROWS: &[Row] = &[
         happens: |sim| sim.thaw("b"),
         primary: ("a", 1),
         rights: LOST,
-        effects: &["publish failing_over a 1, no lease, fence", "a: fence to b", "a: disconnect"],
+        effects: &[
+            "publish failing_over a 1, no lease, fence",
+            "a: fence to b",
+            "a: disconnect",
+            "a: resume",
+        ],
     },
     Row {
         from: StoreState::FailingOver,
