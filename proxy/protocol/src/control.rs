@@ -110,7 +110,7 @@ pub trait Control: Send {
     async fn home(&mut self) -> Result<Home, Refused>;
 
     /// How far its data goes, read as fast as can be.
-    async fn position(&mut self) -> Result<Position, Refused>;
+    async fn position(&mut self) -> Result<Place, Refused>;
 
     /// Lets writes of everybody wait at the endpoint for `at_most` (Redis `CLIENT PAUSE … WRITE`).
     async fn pause_writes(&mut self, at_most: Duration) -> Result<(), Refused>;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foretoken_outbound::Ask;
-use foretoken_protocol::{Control, Refused};
-use foretoken_types::{EndpointId, Position, Posture};
+use foretoken_protocol::{Control, Place, Refused};
+use foretoken_types::{EndpointId, Posture};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
@@ -70,7 +70,7 @@ async fn round(endpoints: &mut [(EndpointId, Box<dyn Control>)], posture: &Postu
     let mut mirrors: FuturesUnordered<_> = endpoints
         .iter_mut()
         .filter(|(id, _)| is_mirror(id))
-        .map(async |(id, mirror)| reaches(mirror.as_mut(), target).await.map(|()| id.clone()))
+        .map(async |(id, mirror)| reaches(mirror.as_mut(), &target).await.map(|()| id.clone()))
         .collect();
     while let Some(reached) = mirrors.next().await {
         if let Ok(mirror) = reached {
@@ -80,14 +80,18 @@ async fn round(endpoints: &mut [(EndpointId, Box<dyn Control>)], posture: &Postu
     None
 }
 
-/// Resolves when the mirror has come as far as `target`.
-async fn reaches(mirror: &mut dyn Control, target: Position) -> Result<(), Refused> {
+/// Resolves when the mirror has come as far as `target`. Positions of another history say nothing: a primary that was restarted
+/// counts from 0.
+async fn reaches(mirror: &mut dyn Control, target: &Place) -> Result<(), Refused> {
     let mut asked = 0;
-    while mirror.position().await? < target {
+    loop {
+        let place = mirror.position().await?;
+        if place.history == target.history && place.position >= target.position {
+            return Ok(());
+        }
         asked += 1;
         if asked >= AT_ONCE {
             tokio::time::sleep(AGAIN).await;
         }
     }
-    Ok(())
 }

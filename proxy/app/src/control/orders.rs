@@ -53,7 +53,7 @@ impl Executor {
         let control = &mut self.control;
         Ok(match order {
             Order::Observe { probe } => Answer::Observed(Box::new(control.observe(probe).await?)),
-            Order::Position => Answer::Position(control.position().await?),
+            Order::Position => Answer::Position(control.position().await?.position),
             Order::PauseWrites { at_most } => {
                 control.pause_writes(at_most).await?;
                 Answer::Done

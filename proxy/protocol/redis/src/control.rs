@@ -19,9 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretoken_protocol::{Claim, Control, Dial, Place, Preflight, Refused};
 use foretoken_transport::Connector;
-use foretoken_types::{
-    Capacity, EndpointId, Epoch, Failure, Home, InstanceId, Observation, Position, StoreId,
-};
+use foretoken_types::{Capacity, EndpointId, Epoch, Failure, Home, InstanceId, Observation, StoreId};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -117,7 +115,7 @@ impl Control for RedisControl {
         within(self.timeout, "say where it lives", probe::home(&mut self.client)).await
     }
 
-    async fn position(&mut self) -> Result<Position, Refused> {
+    async fn position(&mut self) -> Result<Place, Refused> {
         within(self.timeout, "report its position", probe::position(&mut self.client)).await
     }
 

@@ -111,7 +111,9 @@ pub(super) fn unexpected(name: &str) -> Refused {
 
 /// The refusal for an error reply (classes of PROTOCOL 10.1).
 pub(super) fn refusal(name: &str, text: &str) -> Refused {
-    let quoted: String = text.chars().filter(|c| !c.is_control()).take(QUOTED_CHARS).collect();
+    // A server that does not know a command repeats its arguments, which are a password after AUTH.
+    let told = text.split(", with args beginning with").next().unwrap_or(text);
+    let quoted: String = told.chars().filter(|c| !c.is_control()).take(QUOTED_CHARS).collect();
     let failure = match failure_of(text) {
         Failure::Other if name == "AUTH" => Failure::Credentials,
         failure => failure,

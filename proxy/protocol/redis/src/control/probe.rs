@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use foretoken_protocol::{Dial, Refused};
-use foretoken_types::{Epoch, Failure, Home, InstanceId, Observation, OwnerClaim, Persistence, Position};
+use foretoken_protocol::{Dial, Place, Refused};
+use foretoken_types::{Epoch, Failure, Home, InstanceId, Observation, OwnerClaim, Persistence};
 use tokio::time::Instant;
 
 use super::client::{Client, Pipeline, Replies, Reply, command, refusal};
@@ -150,9 +150,10 @@ pub(super) fn read_info(replies: &mut Replies, sections: usize) -> Result<Info, 
 }
 
 /// [`foretoken_protocol::Control::position`].
-pub(super) async fn position(client: &mut Client) -> Result<Position, Refused> {
+pub(super) async fn position(client: &mut Client) -> Result<Place, Refused> {
     let mut replies = client.ask(&command("INFO", &["replication"])).await?;
-    read_info(&mut replies, 1)?.position()
+    let info = read_info(&mut replies, 1)?;
+    Ok(Place { history: info.history()?, position: info.position()? })
 }
 
 /// [`foretoken_protocol::Control::capacity`].

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::support::params;
+use crate::control::client::refusal;
 use crate::control::{ControlParams, RedisControl};
 
 /// Answers every connection with `answer`, whatever is asked, and then closes it or stays silent.
@@ -91,4 +92,11 @@ async fn an_endless_reply_is_cut_off() {
 async fn a_connection_that_is_closed_at_once_is_no_refusal() {
     let port = fake(Vec::new(), true).await;
     assert_eq!(RedisControl::new(params(port)).observe(true).await.unwrap_err().failure, Failure::Other);
+}
+
+#[test]
+fn a_server_that_repeats_a_password_is_not_quoted_with_it() {
+    let text = "ERR unknown command 'AUTH', with args beginning with: 'me' 'secret' ";
+    let refused = refusal("AUTH", text);
+    assert_eq!(refused.detail, "AUTH was answered: ERR unknown command 'AUTH'");
 }

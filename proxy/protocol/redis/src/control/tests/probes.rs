@@ -21,7 +21,7 @@ async fn pair(arguments: &[&str]) -> (Server, Server) {
     mirror.demote(&one.dial("one")).await.unwrap();
     caught_up(&mut mirror, Position(0)).await;
     one.ask("SET", &["key", "value"]).await;
-    let position = one.control().position().await.unwrap();
+    let position = one.control().position().await.unwrap().position;
     assert!(position > Position(0));
     caught_up(&mut mirror, position).await;
     (one, two)

@@ -55,7 +55,7 @@ async fn a_mirror_keeps_position_and_history_when_its_link_goes_down() {
     b.demote(&one.dial("one")).await.unwrap();
     caught_up(&mut b, Position(0)).await;
     one.ask("SET", &["key", "value"]).await;
-    let position = one.control().position().await.unwrap();
+    let position = one.control().position().await.unwrap().position;
     let before = caught_up(&mut b, position).await;
     one.kill();
     let after = loop {
@@ -84,7 +84,7 @@ async fn roles_are_exchanged_without_a_full_copy() {
     b.demote(&dials[0]).await.unwrap();
     caught_up(&mut b, Position(0)).await;
     one.ask("SET", &["key", "value"]).await;
-    let position = a.position().await.unwrap();
+    let position = a.position().await.unwrap().position;
     let old_history = caught_up(&mut b, position).await.history;
     assert_eq!(two.ask("INFO", &["stats"]).await.text().unwrap().matches("sync_full:0").count(), 1);
 
@@ -92,8 +92,8 @@ async fn roles_are_exchanged_without_a_full_copy() {
         let (from, to, of) =
             if round % 2 == 0 { (&mut a, &mut b, &dials[1]) } else { (&mut b, &mut a, &dials[0]) };
         from.pause_writes(Duration::from_secs(5)).await.unwrap();
-        let end = from.position().await.unwrap();
-        while to.position().await.unwrap() < end {}
+        let end = from.position().await.unwrap().position;
+        while to.position().await.unwrap().position < end {}
         from.demote(of).await.unwrap();
         to.promote().await.unwrap();
         from.resume_writes().await.unwrap();
