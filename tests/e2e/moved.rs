@@ -240,3 +240,17 @@ async fn a_pop_that_took_nothing_waits_for_no_mirror() {
     let error = cmd("RPUSH").arg("q").arg(7).query_async::<i64>(&mut client).await.expect_err("no mirror");
     assert_eq!(error.code(), Some("FTINDOUBT"), "{error}");
 }
+
+#[tokio::test]
+async fn a_driver_that_tries_a_command_the_server_does_not_know_is_not_cut() {
+    let (_old, _new, mut path) = two().await;
+    let mut client = connect(&path).await;
+    // As redis-py does with each connection.
+    let mut tried = cmd("CLIENT");
+    tried.arg("MAINT_NOTIFICATIONS").arg("ON");
+    assert!(tried.query_async::<()>(&mut client).await.is_err(), "Redis 7 has no such command");
+    let () = cmd("SET").arg("k").arg(1).query_async(&mut client).await.expect("writes");
+    path.hold(HoldScope::Writes, false).await;
+    path.move_to("e1", 2);
+    let () = cmd("SET").arg("k").arg(2).query_async(&mut client).await.expect("goes on");
+}

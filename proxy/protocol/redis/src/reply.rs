@@ -8,6 +8,14 @@ pub(crate) fn is_null(reply: &[u8]) -> bool {
     [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"].contains(&reply)
 }
 
+/// Whether it says that the server knows no such command, or no such sub-command (`commandCheckExistence` in `server.c`, and
+/// `addReplySubcommandSyntaxError` in `networking.c`).
+pub(crate) fn is_of_no_command(reply: &[u8]) -> bool {
+    [&b"-ERR unknown command"[..], b"-ERR unknown subcommand", b"-ERR Unknown subcommand"]
+        .iter()
+        .any(|words| reply.starts_with(words))
+}
+
 /// The reply to a write of which nobody knows whether it was executed (PROTOCOL 10.4).
 ///
 /// A code of its own on purpose: every driver hands an unknown code to the application as it is, and none sends the

@@ -230,6 +230,8 @@ impl Session for RedisSession {
                 self.dirty = false;
             }
             Kind::Identity => self.identified = true,
+            // Drivers try commands that not every server knows: one that it doesn't know leaves nothing.
+            Kind::Sticky if reply::is_of_no_command(reply) => {}
             Kind::Sticky | Kind::Relay(_) => self.pinned = true,
             _ => {}
         }

@@ -576,3 +576,18 @@ fn a_wait_that_moves_is_prepared_again() {
     assert_eq!((&frames[..], requests), (PING, 1));
     assert_eq!(session.restored(b"+PONG\r\n"), Ok(()));
 }
+
+#[test]
+fn a_command_that_the_server_does_not_know_leaves_nothing_behind() {
+    for (reply_of, pins) in [
+        (&b"-ERR unknown command 'SOMETHING', with args beginning with: \r\n"[..], false),
+        (b"-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n", false),
+        (b"-ERR Unknown subcommand or wrong number of arguments for 'X'. Try CLIENT HELP.\r\n", false),
+        (b"-ERR unknown key\r\n", true),
+        (b"+OK\r\n", true),
+    ] {
+        let mut session = RedisSession::default();
+        reply(&mut session, &["CLIENT", "MAINT_NOTIFICATIONS", "ON"], reply_of);
+        assert_eq!(session.is_pinned(), pins, "{}", reply_of.escape_ascii());
+    }
+}
