@@ -39,6 +39,13 @@ impl Sidecar {
         log.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }
 
+    /// Its memory that is in RAM.
+    fn resident_kib(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+        line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     /// Asks until the answer satisfies `is`.
     pub(super) fn wait(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -257,4 +264,28 @@ fn a_secret_that_is_missing_is_made_as_the_reference_says() {
     sidecar.wait("it answers", Value::is_array);
     let made = std::fs::metadata(dir.path().join("bearer")).expect("it was made");
     assert_eq!(made.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_million_requests_leave_nothing_in_memory() {
+    const IN_ONE_GO: usize = 4000;
+    let dir = TempDir::new().expect("a directory");
+    let server = RedisServer::start(&LOG);
+    let mut sidecar = Sidecar::start(config(dir.path(), &[server.port], ""));
+    sidecar.wait("it serves", |stores| stores[0]["ready"] == true);
+    let mut client = UnixStream::connect(dir.path().join("redis.sock")).expect("it listens");
+    let requests = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(IN_ONE_GO);
+    let mut replies = vec![0; b"$-1\r\n".len() * IN_ONE_GO];
+    let mut ask = |times: usize| {
+        for _ in 0..times {
+            client.write_all(&requests).expect("is taken");
+            client.read_exact(&mut replies).expect("is answered");
+            assert!(replies.starts_with(b"$-1\r\n"), "{}", replies[..20].escape_ascii());
+        }
+    };
+    ask(10);
+    let before = sidecar.resident_kib();
+    ask(250);
+    let grown = sidecar.resident_kib().saturating_sub(before);
+    assert!(grown < 8 * 1024, "a million requests took {grown} KiB");
 }

@@ -214,14 +214,15 @@ fn record(histogram: &Histogram, buckets: &LatencyBuckets) {
     };
     let (lows, spans) = (all(|low, _| low), all(|low, high| high - low));
     let beyond_lows = Duration::from_micros(buckets.sum_us).saturating_sub(lows);
-    // What lies above every bound may be anything: then the others go into the middle, and it gets the rest.
-    let share = if above > 0 { 0.5 } else { beyond_lows.div_duration_f64(spans).clamp(SHARE_LEAST, 1.0) };
+    // What lies above every bound may be anything: the others go into the middle at most, and it gets the rest.
+    let least = Duration::from_micros(LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1] + 1);
+    let most = if above > 0 { 0.5 } else { 1.0 };
+    let share = beyond_lows.saturating_sub(least * above).div_duration_f64(spans).max(SHARE_LEAST).min(most);
     for ((low, high), count) in filled {
         let value = Duration::from_micros(low) + Duration::from_micros(high - low).mul_f64(share);
         histogram.record_many(value.as_secs_f64(), count as usize);
     }
     if above > 0 {
-        let least = Duration::from_micros(LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1] + 1);
         let value = beyond_lows.saturating_sub(spans.mul_f64(share)) / above;
         histogram.record_many(value.max(least).as_secs_f64(), above as usize);
     }
@@ -274,6 +275,8 @@ mod tests {
             &[(1_000_001, 3)],
             &[(5_000_001, 1)],
             &[(51, 1000), (60_000_000, 2)],
+            &[(1_500_000, 100), (5_200_000, 1)],
+            &[(1_100_000, 50), (30_000_000, 1)],
             &[],
         ] {
             let mut buckets: Vec<(usize, usize)> = Vec::new();

@@ -7,7 +7,7 @@ use foretoken_types::Address;
 /// Text that says of no sidecar where it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" says of no sidecar where it is: write host:port, https://host:port, or the path of its socket with a / in it \
+    "\"{0}\" says of no sidecar where it is: write host:port ([::1]:port), https://host:port, or the path of its socket with a / in it \
      (./admin.sock) or unix: before it"
 )]
 pub struct BadPlace(pub String);
@@ -27,7 +27,8 @@ pub fn place(text: &str) -> Result<Address, BadPlace> {
     let tcp = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     match tcp.parse() {
         Ok(address) => Ok(address),
-        Err(_) if text.contains('/') && !text.contains("://") => unix(text),
+        // What has a port before its first slash is no path.
+        Err(_) if text.split_once('/').is_some_and(|(first, _)| !first.contains(':')) => unix(text),
         Err(_) => Err(BadPlace(text.to_owned())),
     }
 }
@@ -43,6 +44,7 @@ mod tests {
             ("state/admin.sock", "state/admin.sock"),
             ("./admin.sock", "./admin.sock"),
             ("../a b/admin.sock:1", "../a b/admin.sock:1"),
+            ("./::1:7001", "./::1:7001"),
             ("unix:/run/ft.sock", "/run/ft.sock"),
             ("unix:///run/ft.sock", "/run/ft.sock"),
             ("unix:state/admin.sock", "state/admin.sock"),
@@ -53,7 +55,17 @@ mod tests {
         for text in ["127.0.0.1:7001", "http://127.0.0.1:7001", "127.0.0.1:7001/", "http://127.0.0.1:7001/"] {
             assert_eq!(place(text), Ok(Address::Tcp { host: "127.0.0.1".into(), port: 7001 }), "{text}");
         }
-        for text in ["", "unix:", "unix://", "admin.sock", "nowhere", "redis://h:1", "http://", "h:70000"] {
+        for text in [
+            "",
+            "unix:",
+            "unix://",
+            "admin.sock",
+            "nowhere",
+            "redis://h:1",
+            "http://",
+            "h:70000",
+            "h:7001/metrics",
+        ] {
             assert_eq!(place(text), Err(BadPlace(text.to_owned())), "{text}");
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use foretoken_protocol::Refused;
-use foretoken_types::{BootInstant, EndpointId, Failure, StoreId};
+use foretoken_types::{BootInstant, EndpointId, Failure, HoldScope, StoreId};
 
 use super::engine::Engine;
 use super::status;
@@ -99,10 +99,13 @@ impl Trouble {
 impl Engine {
     /// Logs why the store is not served, and that it is.
     pub(super) fn tell_trouble(&mut self, now: BootInstant) {
-        let why = (!status::is_served(self.machine.posture()))
+        let posture = self.machine.posture();
+        // Where only writes wait, a switchover is under way, which says itself how it ends.
+        let only_writes = posture.lease.is_some()
+            && posture.hold.is_some_and(|hold| hold.scope == HoldScope::Writes && !hold.fence);
+        let why = (!status::is_served(posture) && !only_writes)
             .then(|| status::why_not_served(self).unwrap_or_else(|| status::PLANNED.to_owned()));
         let store = &self.params.store;
-        let posture = self.machine.posture();
         match (self.unserved.news(why.as_deref(), now), why) {
             (Some(News::Wrong), Some(why)) => tracing::warn!(
                 %store,

@@ -45,7 +45,7 @@ section! {
         fixed cert_file: Option<PathBuf> = optional("sidecar.pem");
         /// PEM file of the private key of cert_file, not encrypted. Nobody but its owner and group may read it.
         fixed key_file: Option<PathBuf> = optional("sidecar.key");
-        /// Name that its certificate must be for. Unset: the host of url.
+        /// Name that its certificate must be for. Unset: the host of its address.
         fixed server_name: Option<String> = optional("redis.internal");
     }
 }
