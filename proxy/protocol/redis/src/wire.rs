@@ -51,7 +51,7 @@ pub enum Malformed {
     InvalidLength,
     /// A bulk string is not followed by CRLF.
     BulkEnd,
-    /// A reply begins with a byte that is no type of RESP, or a push stands inside of another reply.
+    /// A reply begins with a byte that is no type of RESP, or a push stands behind an attribute.
     UnknownType(u8),
     /// A length or count in a reply is not a number or not possible.
     InvalidReplyLength,

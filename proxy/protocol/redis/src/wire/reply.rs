@@ -144,8 +144,8 @@ impl ReplyScanner {
                     let known = match rest[0] {
                         b'+' | b'-' | b':' | b'$' | b'*' | b'_' | b'#' | b',' | b'(' => true,
                         b'!' | b'=' | b'%' | b'~' | b'|' => true,
-                        // A push stands between replies, never inside of one.
-                        b'>' => self.top == Top::Idle,
+                        // Redis 7.0 also tells a client inside of an `EXEC` what it has published to itself there.
+                        b'>' => self.top != Top::Announced,
                         _ => false,
                     };
                     if !known {
@@ -296,8 +296,8 @@ impl ReplyScanner {
             self.top = top;
             self.left = count;
         } else {
-            // An attribute is no element itself: the element that it describes is still to come.
-            let own = u64::from(top != Top::Attribute);
+            // An attribute or a push is no element itself: the element that it stands before is still to come.
+            let own = u64::from(!matches!(top, Top::Attribute | Top::Push));
             self.left = self
                 .left
                 .checked_sub(own)
