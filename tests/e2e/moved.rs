@@ -16,6 +16,15 @@ async fn connect(path: &DataPath) -> redis::aio::MultiplexedConnection {
     client.get_multiplexed_async_connection().await.expect("connects")
 }
 
+/// A client that waits for an element of `q`, for so many seconds.
+async fn popping(
+    path: &DataPath,
+    seconds: f64,
+) -> tokio::task::JoinHandle<redis::RedisResult<Option<(String, i64)>>> {
+    let mut client = connect(path).await;
+    tokio::spawn(async move { cmd("BLPOP").arg("q").arg(seconds).query_async(&mut client).await })
+}
+
 async fn two() -> (RedisServer, RedisServer, DataPath) {
     let (old, new) = (RedisServer::start(&[]), RedisServer::start(&[]));
     let path = DataPath::start(&[old.port, new.port]).await;
@@ -149,10 +158,7 @@ async fn who_says_nothing_is_the_stored_user_and_who_resets_is_it_again() {
 #[tokio::test]
 async fn a_blocked_pop_whose_time_ends_while_the_primary_changes_finds_nothing() {
     let (old, _new, mut path) = two().await;
-    let mut client = connect(&path).await;
-    let popped = tokio::spawn(async move {
-        cmd("BLPOP").arg("q").arg(0.4).query_async::<Option<(String, i64)>>(&mut client).await
-    });
+    let popped = popping(&path, 0.4).await;
     while !cmd("INFO").query::<String>(&mut old.connection()).expect("asks").contains("blocked_clients:1") {
         tokio::task::yield_now().await;
     }
@@ -175,10 +181,7 @@ async fn blocked(server: &RedisServer, clients: usize) {
 #[tokio::test]
 async fn what_a_pop_was_told_without_the_right_to_hear_it_was_nothing_so_it_is_asked_again() {
     let (old, new, path) = two().await;
-    let mut client = connect(&path).await;
-    let popped = tokio::spawn(async move {
-        cmd("BLPOP").arg("q").arg(2).query_async::<Option<(String, i64)>>(&mut client).await
-    });
+    let popped = popping(&path, 2.0).await;
     blocked(&old, 1).await;
     path.posture(|posture| posture.lease = None);
     blocked(&old, 0).await;
@@ -190,10 +193,7 @@ async fn what_a_pop_was_told_without_the_right_to_hear_it_was_nothing_so_it_is_a
 #[tokio::test]
 async fn a_pop_without_end_that_somebody_ended_is_not_asked_again() {
     let (old, _new, path) = two().await;
-    let mut client = connect(&path).await;
-    let popped = tokio::spawn(async move {
-        cmd("BLPOP").arg("q").arg(0).query_async::<Option<(String, i64)>>(&mut client).await
-    });
+    let popped = popping(&path, 0.0).await;
     blocked(&old, 1).await;
     path.posture(|posture| posture.lease = None);
     let clients: String = cmd("CLIENT").arg("LIST").query(&mut old.connection()).expect("tells");
@@ -210,10 +210,7 @@ async fn a_pop_that_has_waited_at_one_server_for_long_may_wait_at_another_one_an
     let servers = [RedisServer::start(&[]), RedisServer::start(&[]), RedisServer::start(&[])];
     let mut path = DataPath::start(&[servers[0].port, servers[1].port, servers[2].port]).await;
     path.tunables(|tunables| tunables.hold_max = Duration::from_millis(500));
-    let mut client = connect(&path).await;
-    let popped = tokio::spawn(async move {
-        cmd("BLPOP").arg("q").arg(100).query_async::<(String, i64)>(&mut client).await
-    });
+    let popped = popping(&path, 100.0).await;
     for (old, new) in [(0, 1), (1, 2)] {
         blocked(&servers[old], 1).await;
         // Longer than it may be held.
@@ -226,7 +223,7 @@ async fn a_pop_that_has_waited_at_one_server_for_long_may_wait_at_another_one_an
     }
     blocked(&servers[2], 1).await;
     let () = cmd("RPUSH").arg("q").arg(7).query(&mut servers[2].connection()).expect("pushes");
-    assert_eq!(popped.await.expect("ends").expect("popped").1, 7);
+    assert_eq!(popped.await.expect("ends").expect("popped"), Some(("q".into(), 7)));
 }
 
 #[tokio::test]

@@ -401,17 +401,22 @@ impl Machine {
     /// Whether `found` goes on with the data of the last primary: one that was promoted names its history as the one before, one
     /// that was restarted has a new history and names none.
     pub(crate) fn holds_our_data(&self, found: &Observation) -> bool {
-        let record = self.registry.record.as_ref();
-        let current = self.identity.as_ref().map(|identity| &identity.history).or(record.map(|r| &r.history));
         let before = found.previous_history.as_ref().map(|(history, _)| history);
-        current.is_none_or(|current| found.history == *current || before == Some(current))
+        self.history().is_none_or(|current| found.history == *current || before == Some(current))
+    }
+
+    /// The history of the last primary's data, as far as it is known.
+    fn history(&self) -> Option<&String> {
+        let identity = self.identity.as_ref().map(|identity| &identity.history);
+        identity.or(self.registry.record.as_ref().map(|record| &record.history))
     }
 
     /// Why an endpoint that shows `found` can't take over from the primary. `promoted`: we have tried to promote it.
     fn why_not(&self, found: &Observation, promoted: bool) -> Option<String> {
         let record = self.registry.record.as_ref();
-        let current = self.identity.as_ref().map(|identity| &identity.history).or(record.map(|r| &r.history));
-        let Some(current) = current else { return Some("can't be compared: no history is known".to_owned()) };
+        let Some(current) = self.history() else {
+            return Some("can't be compared: no history is known".to_owned());
+        };
         let before = found.previous_history.as_ref().map(|(history, _)| history);
         if is_primary(found) {
             return if promoted && before == Some(current) {
