@@ -27,6 +27,7 @@ mod judge;
 mod orders;
 pub(crate) mod record;
 mod recorder;
+mod sighting;
 mod signal;
 mod status;
 mod trouble;

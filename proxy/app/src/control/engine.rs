@@ -20,6 +20,7 @@ use super::foresee::Foresight;
 use super::journal::Journal;
 use super::orders::{DEPTH, Executor, Ordered};
 use super::recorder::Recorder;
+use super::sighting::Sighting;
 use super::signal::Signal;
 use super::trouble::Trouble;
 use super::watch_endpoint::Watcher;
@@ -133,11 +134,18 @@ impl Engine {
                 clock: Arc::clone(&clock),
                 signals: signals.clone(),
                 probe_writes: watch_probes.clone(),
+            };
+            let sighting = Sighting {
+                endpoint: number,
+                control: (spec.control)(),
                 sight: sight.clone(),
+                clock: Arc::clone(&clock),
+                signals: signals.clone(),
             };
             // All end when this engine, and with it the channels' other ends, is gone.
             tokio::spawn(executor.run(orders_in));
             tokio::spawn(watcher.run());
+            tokio::spawn(sighting.run());
             tokio::spawn(host_watcher.run());
             endpoints.push(Endpoint {
                 id: spec.id.clone(),
@@ -269,16 +277,13 @@ impl Engine {
                 self.step(Event::Observed { endpoint: id.clone(), asked, probed, found });
                 self.mirrors(now);
                 let at = &self.endpoints[endpoint];
-                let as_known = match failure {
-                    None => at.found.as_ref().is_some_and(|found| self.machine.is_as_known(&id, found)),
-                    // It answers, and nobody knows better than before: a script keeps it busy, or a permission was taken away.
-                    Some(Failure::Credentials | Failure::NotServing) => true,
-                    Some(Failure::Refused | Failure::Timeout | Failure::Other) => false,
-                };
-                if as_known {
+                if failure.is_none()
+                    && at.found.as_ref().is_some_and(|found| self.machine.is_as_known(&id, found))
+                {
                     at.sight.confirm(asked);
                 }
             }
+            Signal::Sighted { endpoint, asked, found } => self.sighted(endpoint, asked, found),
             Signal::Reached { endpoint, result } => self.endpoints[endpoint].detector.reached(result, now),
             Signal::Capacity { endpoint, capacity } => {
                 let at = &mut self.endpoints[endpoint];
@@ -317,6 +322,22 @@ impl Engine {
                 });
             }
             Signal::Saved { operation, result } => self.step(Event::Saved { operation, result }),
+        }
+    }
+
+    /// Data threads wait to hear who answers on their new connections.
+    fn sighted(&mut self, endpoint: usize, asked: BootInstant, found: Result<Box<Observation>, Failure>) {
+        let at = &self.endpoints[endpoint];
+        match found {
+            Ok(found) if self.machine.is_as_known(&at.id, &found) => at.sight.confirm(asked),
+            Ok(found) => {
+                let endpoint = at.id.clone();
+                self.step(Event::Observed { endpoint, asked, probed: false, found: Ok(found) });
+            }
+            // It answers, and nobody knows better than before: a script keeps it busy, or a permission was taken away.
+            Err(Failure::Credentials | Failure::NotServing) => at.sight.confirm(asked),
+            // The regular looks say the same, and know what follows from it.
+            Err(Failure::Refused | Failure::Timeout | Failure::Other) => {}
         }
     }
 

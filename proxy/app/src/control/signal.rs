@@ -21,6 +21,8 @@ pub(super) enum Signal {
         found: Result<Box<Observation>, Refused>,
         took: Duration,
     },
+    /// A look for the sake of a new connection of a data thread ended.
+    Sighted { endpoint: usize, asked: BootInstant, found: Result<Box<Observation>, Failure> },
     /// A fresh connection was tried.
     Reached { endpoint: usize, result: Result<(), Failure> },
     /// How much of its limits it uses.
