@@ -50,7 +50,8 @@ pub struct Machine {
     /// Why the store is not served, or not as it should be.
     pub(crate) reason: Option<String>,
     pub(crate) sent: BTreeMap<Operation, Sent>,
-    pub(crate) loss_published: Option<Epoch>,
+    /// Whether it was told what exactly the last failover has lost.
+    pub(crate) loss_published: bool,
     /// What the last primary had that was fenced: its history and position.
     pub(crate) fenced: Option<(EndpointId, String, Position)>,
     /// Why the primary is expected to become unavailable, if it is.
@@ -140,7 +141,7 @@ impl Machine {
             plan: None,
             reason: Some("starting: no endpoint was looked at yet".to_owned()),
             sent: BTreeMap::new(),
-            loss_published: None,
+            loss_published: false,
             fenced: None,
             risk: None,
             known_rivals: Vec::new(),

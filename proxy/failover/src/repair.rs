@@ -105,7 +105,7 @@ fn keep_marker(machine: &mut Machine, primary: &EndpointId) {
 
 /// What the old primary had and the new one never got can be told exactly once the old one answers again with its history.
 fn publish_loss(machine: &mut Machine, record: &Record) {
-    if record.cause != Cause::Failover || machine.loss_published == Some(record.epoch) {
+    if record.cause != Cause::Failover || machine.loss_published {
         return;
     }
     let Some(previous) = record.previous.clone() else { return };
@@ -124,7 +124,7 @@ fn publish_loss(machine: &mut Machine, record: &Record) {
         (None, _) => return,
     };
     let loss = Loss::Exactly(record.position.lag_behind(had));
-    machine.loss_published = Some(record.epoch);
+    machine.loss_published = true;
     machine.out.push(Effect::PublishLoss { epoch: record.epoch, endpoint: previous, loss });
 }
 
