@@ -72,3 +72,18 @@ async fn to_a_mirror_that_is_not_there_is_refused_in_words() {
         Err(error) => panic!("{error}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switchovers_may_follow_each_other_at_once() {
+    let mut store = Store::start(3).await;
+    let clients = store.clients();
+    clients.work(1000).await;
+    for epoch in 2..=9 {
+        let report = store.switch().await;
+        assert_eq!((report.outcome, report.epoch.0), (SwitchoverOutcome::Done, epoch), "{report:?}");
+    }
+    clients.work(1000).await;
+    store.whole().await;
+    let url = store.sidecar.url();
+    clients.end(&url, None).await.assert_flawless();
+}

@@ -104,6 +104,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether it was not looked at since its role was changed, or ever.
+    pub(crate) const fn is_unlooked(&self) -> bool {
+        self.tried.is_none() && self.failed.is_none()
+    }
+
     /// What a look that began at `since` or later found.
     pub(crate) fn seen_since(&self, since: BootInstant) -> Option<&Observation> {
         let look = self.look.as_ref()?;

@@ -10,6 +10,7 @@ use foretoken_types::{
     Authority, BootInstant, EndpointId, Epoch, HoldScope, Observation, Operation, Position, Posture, Role,
 };
 
+use crate::asked::Asked;
 use crate::effect::{Effect, Order};
 use crate::endpoints::{Endpoint, is_primary};
 use crate::event::{Answer, Event, Rejection, SaveFailure, Settings};
@@ -47,6 +48,8 @@ pub struct Machine {
     pub(crate) positions: Positions,
     /// The change of primary that is under way.
     pub(crate) plan: Option<Plan>,
+    /// An order to switch over that waits to begin.
+    pub(crate) asked: Option<Asked>,
     /// Why the store is not served, or not as it should be.
     pub(crate) reason: Option<String>,
     pub(crate) sent: BTreeMap<Operation, Sent>,
@@ -139,6 +142,7 @@ impl Machine {
             identity: None,
             positions: Positions::default(),
             plan: None,
+            asked: None,
             reason: Some("starting: no endpoint was looked at yet".to_owned()),
             sent: BTreeMap::new(),
             loss_published: false,
@@ -172,6 +176,7 @@ impl Machine {
             self.invariants.heard(&event);
         }
         self.take_in(event);
+        self.keep_asked();
         // A switchover ends by the times with which it began: the primary was told them.
         if !matches!(self.phase, Phase::Planned(_))
             && let Some(settings) = self.configured.take()
@@ -228,7 +233,8 @@ impl Machine {
         let serving = matches!(self.phase, Phase::Serving);
         let temporary = self.temporary_renewal();
         let claim = serving.then(|| self.ownership.next_at());
-        [phase, claim, temporary]
+        let asked = self.asked.as_ref().map(|asked| asked.until);
+        [phase, claim, temporary, asked]
             .into_iter()
             .flatten()
             .min()

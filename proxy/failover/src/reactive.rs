@@ -459,7 +459,7 @@ impl Machine {
 
     /// Whether `found` is a mirror of the primary: then its data, of whatever history, is to be replaced by a copy. That may
     /// take seconds to begin (`repl-diskless-sync-delay`).
-    fn is_being_copied(&self, found: &Observation) -> bool {
+    pub(crate) fn is_being_copied(&self, found: &Observation) -> bool {
         let record = self.registry.record.as_ref().map(|record| &record.primary);
         let primary = self.posture.primary.as_ref().or(record);
         matches!(&found.role, Role::Mirror { of: Some(of), .. } if Some(of) == primary)
