@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foretoken_types::{
-    Authority, BootInstant, EndpointId, Epoch, HoldScope, Observation, Operation, Position, Posture, Role,
+    Authority, BootInstant, EndpointId, Epoch, Failure, HoldScope, Observation, Operation, Position, Posture,
+    Role,
 };
 
 use crate::asked::Asked;
@@ -319,11 +320,12 @@ impl Machine {
     /// Whether watchers may probe for writes now. Not while a planned switchover holds them, or one that was broken off may
     /// have left the primary so: the probe would wait in the native pause, and look like a failure.
     #[must_use]
-    pub const fn may_probe_writes(&self) -> bool {
+    pub fn may_probe_writes(&self) -> bool {
+        let primary = self.posture.primary.as_ref().and_then(|primary| self.endpoint(primary));
         match &self.phase {
             Phase::Planned(planned) => !planned.holds(),
             Phase::Resolve(_) => false,
-            _ => true,
+            _ => primary.is_none_or(|primary| primary.paused.is_none()),
         }
     }
 
@@ -395,7 +397,7 @@ impl Machine {
         if let Order::Observe { probe } = sent.order {
             let found = match &result {
                 Ok(Answer::Observed(found)) => Ok((**found).clone()),
-                Ok(_) => Err(foretoken_types::Failure::Other),
+                Ok(_) => Err(Failure::Other),
                 Err(rejection) => Err(rejection.failure),
             };
             self.learn(&sent.endpoint, sent.at, probe, found);
@@ -408,6 +410,14 @@ impl Machine {
             if let Some(endpoint) = self.endpoint_mut(&sent.endpoint) {
                 endpoint.forget(now);
             }
+        }
+        let heard = !matches!(result, Err(Rejection { failure: Failure::Timeout, .. }));
+        if sent.order == Order::ResumeWrites
+            && heard
+            && let Some(endpoint) = self.endpoint_mut(&sent.endpoint)
+        {
+            // Unless it was told to let them wait again since.
+            endpoint.paused.take_if(|told| *told <= sent.at);
         }
         self.answer_claim(operation, &sent, &result);
         match &self.phase {
@@ -561,7 +571,7 @@ impl Machine {
         id: &EndpointId,
         asked: BootInstant,
         probed: bool,
-        found: Result<Observation, foretoken_types::Failure>,
+        found: Result<Observation, Failure>,
     ) {
         if let Some(endpoint) = self.endpoint_mut(id) {
             endpoint.learn(asked, probed, found);
@@ -575,6 +585,12 @@ impl Machine {
 
     pub(crate) fn order(&mut self, endpoint: &EndpointId, order: Order) -> Operation {
         let operation = self.operation();
+        let now = self.now;
+        if matches!(order, Order::PauseWrites { .. } | Order::ResumeWrites)
+            && let Some(endpoint) = self.endpoint_mut(endpoint)
+        {
+            endpoint.paused = Some(now);
+        }
         let sent = Sent { endpoint: endpoint.clone(), order: order.clone(), at: self.now };
         self.sent.insert(operation, sent);
         self.out.push(Effect::Order { operation, endpoint: endpoint.clone(), order });

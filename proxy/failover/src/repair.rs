@@ -6,7 +6,7 @@ use std::time::Duration;
 use foretoken_types::{EndpointId, Link, Observation, Role, StoreState};
 
 use crate::effect::{Effect, Loss, Order};
-use crate::endpoints::{is_linked, is_primary};
+use crate::endpoints::{Endpoint, is_linked, is_primary};
 use crate::machine::{Machine, Phase};
 use crate::record::{Cause, Record};
 
@@ -32,6 +32,7 @@ pub(crate) fn repair(machine: &mut Machine) {
         forget_intent(machine);
     }
     keep_marker(machine, &primary);
+    resume_writes(machine);
     let others: Vec<EndpointId> =
         machine.endpoints.iter().map(|endpoint| endpoint.id.clone()).filter(|id| *id != primary).collect();
     for id in others {
@@ -100,6 +101,21 @@ fn keep_marker(machine: &mut Machine, primary: &EndpointId) {
     {
         machine.mark_at = machine.now + REPAIR_AGAIN;
         machine.order(primary, Order::Mark(epoch));
+    }
+}
+
+/// A server that stood still executes late what it was told: a pause, when nobody waits for it any more. What was sent to it
+/// meanwhile may not have reached it, so it is told once more when it answers.
+fn resume_writes(machine: &mut Machine) {
+    let answers = |endpoint: &&Endpoint| {
+        endpoint.paused.is_some_and(|told| endpoint.look.as_ref().is_some_and(|look| look.asked > told))
+    };
+    let ids: Vec<EndpointId> =
+        machine.endpoints.iter().filter(answers).map(|endpoint| endpoint.id.clone()).collect();
+    for id in ids {
+        if !machine.is_under_way(&id, |order| *order == Order::ResumeWrites) {
+            machine.order(&id, Order::ResumeWrites);
+        }
     }
 }
 

@@ -225,6 +225,45 @@ fn what_fails_before_the_demotion_leaves_no_trace() {
 }
 
 #[test]
+fn a_primary_that_may_let_writes_wait_is_told_again_until_it_confirms_that_they_go_on() {
+    let resumes = |order: &Order| matches!(order, Order::ResumeWrites);
+    for lost in [1, 3] {
+        let mut sim = serving();
+        forget(&mut sim);
+        sim.spoil("a", |order| matches!(order, Order::PauseWrites { .. }), Spoil::LoseAnswer, 1);
+        sim.spoil("a", resumes, Spoil::Lose, lost);
+        switchover(&mut sim, "b");
+        assert!(sim.run_until(MS * 3000, |sim| !sim.reports(0).is_empty()));
+        assert_eq!(report(&sim).outcome, Outcome::Aborted);
+        assert!(
+            sim.cluster.server("a").paused_until > sim.now + MS * 3000,
+            "the pause works, and nobody knows"
+        );
+        sim.run_for(MS * 800 * lost);
+        assert!(sim.cluster.server("a").paused_until <= sim.now, "others may write again");
+        let told = count(&sim, "a: resume");
+        sim.run_for(MS * 5000);
+        assert_eq!((told, count(&sim, "a: resume")), (lost as usize + 1, lost as usize + 1));
+    }
+}
+
+#[test]
+fn an_old_primary_is_told_that_writes_go_on_when_it_answers_again() {
+    let mut sim = serving();
+    switchover(&mut sim, "b");
+    assert!(sim.run_until(MS * 1000, |sim| sim.sidecars[0].machine.posture().state == StoreState::Flipping));
+    // It has obeyed everything so far, and is silent from here on.
+    assert!(sim.run_until(MS * 1000, |sim| !sim.reports(0).is_empty()));
+    sim.freeze("a");
+    forget(&mut sim);
+    sim.run_for(MS * 3000);
+    assert_eq!(count(&sim, "a: resume"), 0, "it does not answer");
+    sim.thaw("a");
+    sim.run_for(MS * 1000);
+    assert_eq!(count(&sim, "a: resume"), 1);
+}
+
+#[test]
 fn a_primary_that_fails_while_the_intent_is_written_is_failed_over() {
     let mut sim = serving();
     forget(&mut sim);
