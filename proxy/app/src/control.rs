@@ -30,6 +30,7 @@ mod recorder;
 mod signal;
 mod status;
 mod trouble;
+mod warnings;
 mod watch_endpoint;
 mod watch_host;
 

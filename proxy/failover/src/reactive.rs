@@ -314,7 +314,7 @@ impl Machine {
                     if let Some(plan) = &mut self.plan {
                         plan.to = Some(id.clone());
                     }
-                    self.begin_take(id, found, Cause::Found, position, detail);
+                    self.begin_take(id, *found, Cause::Found, position, detail);
                     return;
                 }
                 Err(missing) => reason = format!("{reason}; {missing}"),
