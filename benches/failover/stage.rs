@@ -82,6 +82,7 @@ impl Stage {
             seed: rng.random(),
             epoch,
             mix: Mix::All,
+            pause: std::time::Duration::ZERO,
         };
         let workload = Workload::connect(load)?;
         if !workload.connected(LONG).await {

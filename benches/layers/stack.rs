@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::Criterion;
 use foretoken::app::BootClock;
-use foretoken_outbound::{EndpointParams, Policies, Policy, StoreParams, Tunables, testing};
+use foretoken_outbound::{EndpointParams, Policies, Policy, StoreParams, Tunables, lookout, testing};
 use foretoken_protocol::{Batch, Blocks, Carriage};
 use foretoken_transport::Connector;
 use foretoken_types::{
@@ -69,6 +69,8 @@ fn store() -> (impl Sized, StoreParams<Echo>) {
         mirrors: vec![MirrorRoute { endpoint: "mirror".into(), staleness: Duration::ZERO }],
         ..Posture::closed(store.clone())
     };
+    let (sight, seen) = lookout();
+    sight.confirm(BootClock.now() + times.ttl);
     let endpoint = |name: &str| EndpointParams {
         id: name.into(),
         connector: Connector::plain(
@@ -76,6 +78,7 @@ fn store() -> (impl Sized, StoreParams<Echo>) {
             Duration::from_secs(1),
         ),
         near: true,
+        lookout: seen.clone(),
     };
     let (posture, watch_posture) = watch::channel(Arc::new(healthy));
     let (tunables, watch_tunables) = watch::channel(Arc::new(Tunables {

@@ -45,6 +45,76 @@ async fn what_a_crash_loses_is_a_suffix_and_published() {
     store.moved_from(&old).await;
 }
 
+/// The sidecar looks at a server four times a second, and this one is back within some milliseconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_killed_and_restarted_at_once_acknowledges_nothing_that_is_lost() {
+    for _ in 0..3 {
+        let mut store = Store::start(2).await;
+        let clients = store.clients();
+        clients.work(2000).await;
+        let before = store.whole().await.epoch;
+        let server = store.primary().await;
+        server.kill().expect("dies");
+        let from = clients.now();
+        server.restart().expect("comes back");
+        // Its mirror takes over, or begins to copy it before that: then it goes on itself.
+        store.wait("another epoch", |status| status.ready && status.epoch > before).await;
+        clients.work(100).await;
+        let until = clients.now();
+        clients.work(1000).await;
+        let url = store.sidecar.url();
+        let seen = clients.end(&url, Some(Fault { from, until })).await;
+        seen.assert_honest();
+        for &lost in &seen.findings.lost {
+            let operation = &seen.history[lost];
+            assert!(
+                operation.invoked < from,
+                "{operation:?} was sent after the crash at {from:?}, and is gone"
+            );
+        }
+    }
+}
+
+/// Errors say that nothing is known; nil would say that there is nothing.
+async fn reads(mut connection: redis::aio::MultiplexedConnection, over: tokio::sync::watch::Receiver<bool>) {
+    while !*over.borrow() {
+        let read = redis::cmd("GET").arg("key").query_async::<Option<String>>(&mut connection).await;
+        assert!(read.as_ref().is_err() || read == Ok(Some("value".to_owned())), "{read:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_emptied_and_restarted_at_once_is_not_asked() {
+    for _ in 0..3 {
+        let mut store = Store::start_with(2, |setup| setup.store = "hold_max = \"2s\"\n".to_owned()).await;
+        let client = redis::Client::open(store.sidecar.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+        let () =
+            redis::cmd("SET").arg("key").arg("value").query_async(&mut connection).await.expect("is done");
+        store.whole().await;
+        let (end, over) = tokio::sync::watch::channel(false);
+        let mut readers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let connection = client.get_multiplexed_async_connection().await.expect("connects");
+            readers.spawn(reads(connection, over.clone()));
+        }
+        let server = store.primary().await;
+        server.kill().expect("dies");
+        std::fs::remove_dir_all(server.dir().join("appendonlydir")).expect("ours");
+        server.restart().expect("comes back");
+        // Its mirror takes over, or begins to copy the void before that: then there is nobody left who has the data.
+        let known = |status: &StoreStatus| {
+            let gone = status.reason.as_deref().is_some_and(|why| why.contains("its data may be gone"));
+            gone || (status.ready && status.primary == Some("b".into()))
+        };
+        store.wait("a word of who has the data", known).await;
+        end.send_replace(true);
+        while let Some(read) = readers.join_next().await {
+            read.expect("no wrong answer");
+        }
+    }
+}
+
 /// A store that others may write to, and whose primary is dead.
 async fn waiting_for_an_order() -> Store {
     let mut store = Store::start_with(3, |setup| setup.sole_writer = false).await;

@@ -168,7 +168,8 @@ async fn causes_nothing(kind: Kind) {
     let exhaustion = exhaustion.expect("began");
     place.store.wait("a look ahead", |status| status.risk.is_some()).await;
     let store = &place.store;
-    let clients = store.clients();
+    // At a pace of their own: clients that work as fast as they can use more and more of a server whose machine becomes idle.
+    let clients = store.clients_that(Mix::All, Duration::from_millis(5));
     clients.work(1000).await;
     let epoch = store.sidecar.status().await.expect("answers").epoch;
     let (mut look, until) = (interval(Duration::from_millis(50)), Instant::now() + STEP * STEPS);

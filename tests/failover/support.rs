@@ -105,6 +105,11 @@ impl Store {
 
     /// The same, with certain operations.
     pub(crate) fn clients_with(&self, mix: Mix) -> Clients {
+        self.clients_that(mix, Duration::ZERO)
+    }
+
+    /// The same, with a pause after each operation.
+    pub(crate) fn clients_that(&self, mix: Mix, pause: Duration) -> Clients {
         let (began, epoch) = (foretoken_demo::history::wall_clock(), Instant::now());
         let load = Load {
             url: self.sidecar.url(),
@@ -115,6 +120,7 @@ impl Store {
             seed: 1,
             epoch,
             mix,
+            pause,
         };
         Clients { workload: Workload::start(load).expect("a URL"), began }
     }

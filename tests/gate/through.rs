@@ -22,6 +22,7 @@ fn clients(house: &House) -> Workload {
         seed: 1,
         epoch: Instant::now(),
         mix: Mix::All,
+        pause: Duration::ZERO,
     };
     Workload::start(load).expect("a URL")
 }

@@ -151,6 +151,13 @@ pub(crate) fn frame(token: &[u8]) -> Vec<u8> {
         .concat()
 }
 
+/// Connects from a port that nobody is given who asks for any: it can be had again.
+async fn connect_from_own_port(theirs: SocketAddr) -> TcpStream {
+    // Linux gives ports from 32768 on, unless it was told otherwise.
+    let port = rand::random_range(20_000..32_000);
+    connect_from(SocketAddr::from(([127, 0, 0, 1], port)), theirs).await
+}
+
 /// Connects from a port that was in use a moment ago.
 async fn connect_from(ours: SocketAddr, theirs: SocketAddr) -> TcpStream {
     let deadline = tokio::time::Instant::now() + LONG;
@@ -219,7 +226,7 @@ async fn each_kind_of_bad_token_is_refused_in_words_and_a_good_one_opens_the_sto
         refused(reason, words, stage.says_to(change)).await;
     }
     // The bytes themselves: cut, altered, signed by somebody else, and one signature under the words of another.
-    let mut stream = stage.connect();
+    let mut stream = connect_from_own_port(stage.gate.address).await;
     let (good, other) = (stage.token(&stream, |_| {}), stage.token(&stream, |_| {}));
     let mut theirs = Keyring::new(Rotation::default());
     theirs.ensure(now()).expect("randomness");

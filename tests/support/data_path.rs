@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foretoken_app::BootClock;
 use foretoken_outbound::{
-    Ask, DataPlane, EndpointParams, Policies, Policy, StoreFactory, StoreParams, Tunables,
+    Ask, DataPlane, EndpointParams, Lookout, Policies, Policy, StoreFactory, StoreParams, Tunables, lookout,
 };
 use foretoken_protocol::BlockMap;
 use foretoken_protocol_redis::{Credentials, Redis};
@@ -34,6 +34,13 @@ pub struct DataPath {
 pub fn long_lease(epoch: Epoch) -> Lease {
     let times = LeaseTimes { ttl: Duration::from_secs(3600), ..LeaseTimes::default() };
     Lease::grant(epoch, BootClock.now(), &times)
+}
+
+/// Whoever answers is the right one, for the length of a test.
+fn seen() -> Lookout {
+    let (sight, lookout) = lookout();
+    sight.confirm(BootClock.now() + Duration::from_secs(3600));
+    lookout
 }
 
 impl DataPath {
@@ -90,6 +97,7 @@ impl DataPath {
                     Duration::from_secs(1),
                 ),
                 near: number == 1,
+                lookout: seen(),
             })
             .collect();
         let params = StoreParams {

@@ -11,7 +11,7 @@ use foretoken_config::{
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
 use foretoken_outbound::{
-    Ask, EndpointParams, Policies, Policy, ReadFrom, StoreFactory, StoreParams, Tunables,
+    Ask, EndpointParams, Lookout, Policies, Policy, ReadFrom, StoreFactory, StoreParams, Tunables,
 };
 use foretoken_predict::{Model, Thresholds};
 use foretoken_protocol::{Blocks, Dial};
@@ -227,6 +227,8 @@ pub(crate) struct Pipes {
     pub(crate) tunables: watch::Receiver<Arc<Tunables>>,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// In the order of the endpoints.
+    pub(crate) lookouts: Vec<Lookout>,
 }
 
 /// The data path of one store. `region`: where this sidecar stands.
@@ -237,13 +239,14 @@ pub(crate) fn data_path(
     clock: Arc<dyn Clock>,
     passes: Option<&Arc<Passes>>,
 ) -> Result<StoreFactory, Error> {
-    let Pipes { posture, tunables, reports, asks } = pipes;
+    let Pipes { posture, tunables, reports, asks, lookouts } = pipes;
     let endpoints = ordered(store)
         .into_iter()
-        .map(|endpoint| {
+        .zip(lookouts)
+        .map(|(endpoint, lookout)| {
             let connector = connector(endpoint, store.connect_timeout, passes, Purpose::Data)?;
             let near = region.is_some() && endpoint.region.as_ref() == region;
-            Ok(EndpointParams { id: endpoint.name.clone(), connector, near })
+            Ok(EndpointParams { id: endpoint.name.clone(), connector, near, lookout })
         })
         .collect::<Result<Vec<_>, Error>>()?;
     protocols::data_path(store, |protocol| StoreParams {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use foretoken_admin::model::{StoreStatus, SwitchoverReport, SwitchoverRequest};
 use foretoken_failover::Settings;
 use foretoken_health::DetectParams;
-use foretoken_outbound::Ask;
+use foretoken_outbound::{Ask, Lookout, lookout};
 use foretoken_protocol::{Control, Dial};
 use foretoken_registry::Registry;
 use foretoken_types::{Clock, EndpointId, Posture, Region, Report, StoreId};
@@ -109,6 +109,8 @@ pub(crate) struct Command {
 pub(crate) struct StoreHandle {
     /// Whether a mirror has a write.
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// Who answers on a new connection to each endpoint.
+    pub(crate) lookouts: Vec<Lookout>,
     /// What the data plane obeys.
     pub(crate) posture: watch::Receiver<Arc<Posture>>,
     /// What `status` shows.
@@ -139,10 +141,12 @@ pub(crate) fn spawn(
     #[cfg(feature = "faults")]
     let stopped = stop.clone();
     let inputs = engine::Inputs { signals: signals_in, reports, commands: commands_in, stop };
-    let engine = engine::Engine::new(params, registry, clock, signals, posture_out, status_out);
+    let (sights, lookouts) = params.endpoints.iter().map(|_| lookout()).unzip();
+    let outputs = engine::Outputs { posture: posture_out, status: status_out, sights };
+    let engine = engine::Engine::new(params, registry, clock, signals, outputs);
     let control = engine.run(inputs);
     #[cfg(feature = "faults")]
     let control = crate::faults::halting(control, stopped);
     let task = tokio::spawn(control);
-    StoreHandle { asks, posture, status, commands, task }
+    StoreHandle { asks, lookouts, posture, status, commands, task }
 }

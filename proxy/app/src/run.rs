@@ -110,6 +110,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
                 tunables: tunables_in,
                 reports,
                 asks: handle.asks.clone(),
+                lookouts: handle.lookouts.clone(),
             },
             Arc::clone(&clock),
             passes.as_ref(),

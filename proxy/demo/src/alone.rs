@@ -94,6 +94,7 @@ impl Alone {
             seed: 1,
             epoch: Instant::now(),
             mix: Mix::All,
+            pause: Duration::ZERO,
         };
         let writers = Workload::start(load.clone())?;
         if !writers.advances(WRITES, SOON).await {

@@ -163,7 +163,8 @@ impl Stage {
         let (began, epoch) = (crate::history::wall_clock(), Instant::now());
         let seed = self.rng.random();
         let through = url == self.sidecar.url();
-        let load = Load { url, first: 0, clients: CLIENTS, prefix: prefix.to_owned(), seed, epoch, mix };
+        let (prefix, pause) = (prefix.to_owned(), Duration::ZERO);
+        let load = Load { url, first: 0, clients: CLIENTS, prefix, seed, epoch, mix, pause };
         let workload = Workload::start(load)?;
         let live = Live::start(workload.progress(), self.sidecar.client());
         Ok(Act { workload, live, record: self.record.clone(), through, began })

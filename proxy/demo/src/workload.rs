@@ -61,6 +61,9 @@ pub struct Load {
     pub epoch: Instant,
     /// Which operations.
     pub mix: Mix,
+    /// What each client does nothing for after each operation: with a pause, how much is done does not depend on who else uses
+    /// the machine.
+    pub pause: Duration,
 }
 
 /// What can be read while clients are at work.
@@ -254,6 +257,9 @@ impl Worker {
             };
             if !intact {
                 break;
+            }
+            if !self.load.pause.is_zero() {
+                tokio::time::sleep(self.load.pause).await;
             }
         }
     }

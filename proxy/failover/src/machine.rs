@@ -298,6 +298,14 @@ impl Machine {
             || (look.asked >= since && look.probed && found.writable && is_primary(found) && same)
     }
 
+    /// Whether `found` shows `id` as the posture takes it for: the primary is still the server, with the data, that was put in
+    /// charge. Of any other endpoint nothing is taken for granted.
+    #[must_use]
+    pub fn is_as_known(&self, id: &EndpointId, found: &Observation) -> bool {
+        let same = self.identity.as_ref().is_some_and(|identity| identity.continues_in(found));
+        self.posture.primary.as_ref() != Some(id) || (same && is_primary(found))
+    }
+
     /// Once it has shown it, that holds for the epoch: later trouble is another matter.
     fn keep_validated(&mut self) {
         if self.validated != Some(self.posture.epoch) && self.is_validated() {

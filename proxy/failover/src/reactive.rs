@@ -42,6 +42,10 @@ pub(crate) struct Down {
     looks: BTreeSet<Operation>,
     /// The lost primary was told to be a mirror: there is no way back to it as it was.
     fenced_old: bool,
+    /// Every mirror was silent as well: what all had in common may end for all of them, for the primary a moment later.
+    common: bool,
+    /// Until when the primary is waited for once a mirror has answered.
+    last_chance: Option<BootInstant>,
     /// The mirror whose promotion was tried.
     attempted: Option<EndpointId>,
     retry_at: BootInstant,
@@ -85,7 +89,7 @@ impl Down {
             Stage::Gather if !self.looks.is_empty() => {
                 soon.min((self.since + machine.params.choice_deadline).max(machine.now))
             }
-            Stage::Gather => soon,
+            Stage::Gather => self.last_chance.filter(|until| *until > machine.now).unwrap_or(soon),
             Stage::FenceOld { until, .. } => *until,
             Stage::Promote { .. } => soon,
             Stage::Verify { again, until, order, .. } => {
@@ -192,6 +196,8 @@ impl Machine {
             self.begin_plan(ChangeKind::Failover, None, Some(lost.clone()), None);
         }
         self.reason = Some(why.clone());
+        let mut mirrors = self.endpoints.iter().filter(|endpoint| endpoint.id != lost);
+        let common = !mirrors.any(Endpoint::is_well);
         let down = Down {
             lost,
             why,
@@ -201,6 +207,8 @@ impl Machine {
             stage: Stage::Gather,
             looks: BTreeSet::new(),
             fenced_old,
+            common,
+            last_chance: None,
             attempted: None,
             retry_at: self.now,
         };
@@ -279,6 +287,9 @@ impl Machine {
         let refusal = match self.automatic_failover() {
             Ok(()) => match self.choose() {
                 Ok(choice) => {
+                    if self.awaits_the_primary(&lost) {
+                        return;
+                    }
                     // What was refused at first may be allowed by now.
                     if self.plan.is_none() {
                         self.begin_plan(ChangeKind::Failover, None, Some(lost), None);
@@ -292,6 +303,22 @@ impl Machine {
             Err(why) => why,
         };
         self.without_failover(refusal, since);
+    }
+
+    /// Whether the primary still has a moment to answer. Who froze or was cut off together with its mirrors has lost nothing, and
+    /// it would be chance who is heard first.
+    fn awaits_the_primary(&mut self, lost: &EndpointId) -> bool {
+        let (now, until) = (self.now, self.now + self.params.retry);
+        let Phase::Down(down) = &mut self.phase else { return false };
+        if down.fenced_old || !down.common {
+            return false;
+        }
+        if let Some(until) = down.last_chance {
+            return now < until;
+        }
+        down.last_chance = Some(until);
+        self.order(lost, Order::Observe { probe: false });
+        true
     }
 
     /// What `lost` shows, if it serves again.

@@ -19,6 +19,7 @@ mod authorize;
 mod clock;
 mod durable;
 mod gate;
+mod lookout;
 mod metrics;
 mod obey;
 mod own_writes;
@@ -39,6 +40,7 @@ mod view;
 
 pub use accept::{DataPlane, Error, StoreFactory};
 pub use durable::Ask;
+pub use lookout::{Lookout, Sight, lookout};
 pub use metrics::describe;
 pub use policy::{Policies, Policy, ReadFrom};
 pub use store::{EndpointParams, Rules, StoreParams, Tunables};

@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use foretoken_protocol::{Meter, Protocol, Retire, Upstream};
-use foretoken_types::{Epoch, Fault, FaultKind};
+use foretoken_types::{Access, Epoch, Fault, FaultKind};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 
@@ -16,6 +18,9 @@ use crate::view::View;
 
 /// Most session keys with a shared connection of their own; sessions beyond that get a connection each.
 const SHARED_KEYS_MOST: usize = 256;
+
+/// How long a new connection to a mirror waits for a look at it.
+const UNSEEN_MOST: Duration = Duration::from_millis(300);
 
 /// By endpoint number, epoch and session key.
 type SharedOnes<P> = HashMap<(usize, Epoch, Key<P>), Entry<<P as Protocol>::Upstream>>;
@@ -143,7 +148,11 @@ impl<P: Protocol> Pool<P> {
         match self.protocol.connect(&params.connector, key, shared, meter).await {
             Ok(upstream) if self.view.epoch() == epoch => {
                 self.register.borrow_mut().add(epoch, upstream.clone());
-                Ok(upstream)
+                if self.is_vouched_for(endpoint, epoch, &upstream).await {
+                    return Ok(upstream);
+                }
+                upstream.close();
+                Err(Fault::safe(FaultKind::EpochMoved))
             }
             Ok(upstream) => {
                 upstream.close();
@@ -152,6 +161,30 @@ impl<P: Protocol> Pool<P> {
             Err(fault) => {
                 tally.connect_failed();
                 Err(fault)
+            }
+        }
+    }
+
+    /// Waits for a look at the endpoint that began after this connection was made. `false`: the connection is good for nothing.
+    async fn is_vouched_for(&self, endpoint: usize, epoch: Epoch, upstream: &P::Upstream) -> bool {
+        let params = &self.endpoints[endpoint].params;
+        let mut posture = self.view.watch();
+        let mut confirmed = pin!(params.lookout.confirmed_since(self.view.now()));
+        let is_primary = || self.view.primary_for(Access::Read, self.view.now()) == Some((endpoint, epoch));
+        let began_as_primary = is_primary();
+        // What mirrors tell may be stale, and is wanted most when nobody is left who could look.
+        let limit = if began_as_primary { params.connector.limit } else { UNSEEN_MOST };
+        let mut limit = pin!(tokio::time::sleep(limit));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut confirmed => return upstream.is_open(),
+                changed = posture.changed() => {
+                    if changed.is_err() || !upstream.is_open() || (began_as_primary && !is_primary()) {
+                        return false;
+                    }
+                }
+                () = &mut limit => return !began_as_primary && upstream.is_open(),
             }
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::ThreadClock;
 use crate::durable::Ask;
 use crate::gate::Held;
+use crate::lookout::Lookout;
 use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::tally::StoreTally;
@@ -38,6 +39,8 @@ pub struct EndpointParams {
     pub connector: Connector,
     /// Whether it stands in this sidecar's region.
     pub near: bool,
+    /// Tells who answers on a new connection.
+    pub lookout: Lookout,
 }
 
 /// Everything that the data path needs to know of one store.

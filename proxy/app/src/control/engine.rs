@@ -8,6 +8,7 @@ use foretoken_admin::model::{LastLoss, LastSwitchover, StoreStatus, SwitchoverRe
 use foretoken_failover::{Change, Effect, Event, Loss, Machine, Outcome, Rejection};
 use foretoken_health::{Detector, EndpointMetrics, HostFigures, Verdict};
 use foretoken_mirror::{MirrorMetrics, MirrorSpec, Tracker};
+use foretoken_outbound::Sight;
 use foretoken_protocol::{Preflight, Refused, Severity};
 use foretoken_registry::Registry;
 use foretoken_types::{
@@ -42,6 +43,14 @@ pub(super) struct Inputs {
     pub(super) stop: watch::Receiver<bool>,
 }
 
+/// Where it goes.
+pub(super) struct Outputs {
+    pub(super) posture: watch::Sender<Arc<Posture>>,
+    pub(super) status: watch::Sender<Arc<StoreStatus>>,
+    /// In the order of the endpoints.
+    pub(super) sights: Vec<Sight>,
+}
+
 /// One endpoint and all that is known of it.
 pub(super) struct Endpoint {
     pub(super) id: EndpointId,
@@ -59,6 +68,7 @@ pub(super) struct Endpoint {
     host: HostFigures,
     host_at: Option<BootInstant>,
     orders: mpsc::Sender<Ordered>,
+    sight: Sight,
 }
 
 /// The engines of one store and their wiring.
@@ -97,13 +107,13 @@ impl Engine {
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
         signals: mpsc::Sender<Signal>,
-        posture: watch::Sender<Arc<Posture>>,
-        status: watch::Sender<Arc<StoreStatus>>,
+        outputs: Outputs,
     ) -> Self {
+        let Outputs { posture, status, sights } = outputs;
         let (probe_writes, watch_probes) = watch::channel(true);
         let dials: Vec<_> = params.endpoints.iter().map(|spec| spec.dial.clone()).collect();
         let mut endpoints = Vec::new();
-        for (number, spec) in params.endpoints.iter().enumerate() {
+        for (number, (spec, sight)) in params.endpoints.iter().zip(sights).enumerate() {
             let (orders, orders_in) = mpsc::channel(DEPTH);
             let executor = Executor {
                 control: (spec.control)(),
@@ -127,6 +137,7 @@ impl Engine {
                 clock: Arc::clone(&clock),
                 signals: signals.clone(),
                 probe_writes: watch_probes.clone(),
+                sight: sight.clone(),
             };
             // All end when this engine, and with it the channels' other ends, is gone.
             tokio::spawn(executor.run(orders_in));
@@ -148,6 +159,7 @@ impl Engine {
                 host: HostFigures::default(),
                 host_at: None,
                 orders,
+                sight,
             });
         }
         let specs = params
@@ -265,8 +277,18 @@ impl Engine {
                 self.place(endpoint, found.as_deref().map_err(|refused| refused.failure), now);
                 let found = found.map_err(|refused| refused.failure);
                 self.examine(endpoint, found.as_ref().is_ok_and(|found| found.keys == 0));
-                self.step(Event::Observed { endpoint: id, asked, probed, found });
+                self.step(Event::Observed { endpoint: id.clone(), asked, probed, found });
                 self.mirrors(now);
+                let at = &self.endpoints[endpoint];
+                let as_known = match failure {
+                    None => at.found.as_ref().is_some_and(|found| self.machine.is_as_known(&id, found)),
+                    // It answers, and nobody knows better than before: a script keeps it busy, or a permission was taken away.
+                    Some(Failure::Credentials | Failure::NotServing) => true,
+                    Some(Failure::Refused | Failure::Timeout | Failure::Other) => false,
+                };
+                if as_known {
+                    at.sight.confirm(asked);
+                }
             }
             Signal::Reached { endpoint, result } => self.endpoints[endpoint].detector.reached(result, now),
             Signal::Capacity { endpoint, capacity } => {

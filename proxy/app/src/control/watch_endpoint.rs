@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foretoken_outbound::Sight;
 use foretoken_protocol::Control;
 use foretoken_types::{Clock, Failure, Home, Role};
 use tokio::sync::{mpsc, watch};
@@ -12,6 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::Live;
 use super::signal::Signal;
 
+/// Between two looks that are wished for: one does for all the connections that were made meanwhile.
+const WISHES_APART: Duration = Duration::from_millis(2);
 /// How often limits are asked for.
 const CAPACITY_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked where it lives: a server that was started again is another process.
@@ -50,6 +53,8 @@ pub(super) struct Watcher {
     pub(super) signals: mpsc::Sender<Signal>,
     /// Whether writes may be probed now.
     pub(super) probe_writes: watch::Receiver<bool>,
+    /// Asks for looks.
+    pub(super) sight: Sight,
 }
 
 impl Watcher {
@@ -59,7 +64,7 @@ impl Watcher {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let start = Instant::now();
         let (mut capacity_at, mut examine_at, mut home_at) = (start, start, start);
-        let mut is_primary = false;
+        let (mut is_primary, mut looked) = (false, start);
         loop {
             let wished = self.live.borrow_and_update().probe_interval;
             if std::mem::replace(&mut every, wished) != wished {
@@ -68,12 +73,14 @@ impl Watcher {
             }
             tokio::select! {
                 _ = tick.tick() => {}
+                () = until_wished(&self.sight, looked) => {}
                 // A long interval must not delay a short one.
                 Ok(()) = self.live.changed() => continue,
                 () = self.signals.closed() => return,
             }
             let Some(well) = self.look(&mut is_primary).await else { return };
             let now = Instant::now();
+            looked = now;
             if well && now >= examine_at {
                 if let Ok(preflight) = self.control.preflight().await {
                     self.tell(Signal::Examined { endpoint: self.endpoint, preflight }).await;
@@ -124,4 +131,10 @@ impl Watcher {
         }
         Some(failure.is_none())
     }
+}
+
+/// Resolves when a look is wanted and the one at `looked` is a moment ago.
+async fn until_wished(sight: &Sight, looked: Instant) {
+    sight.wished().await;
+    tokio::time::sleep_until(looked + WISHES_APART).await;
 }

@@ -590,6 +590,28 @@ fn silent_mirrors_have_300_ms_and_those_that_answer_are_not_kept_waiting() {
 }
 
 #[test]
+fn a_primary_that_was_cut_off_with_all_its_mirrors_has_a_quarter_of_a_second_to_come_back_after_them() {
+    for (comes, owner) in [(true, "a"), (false, "b")] {
+        let mut sim = serving();
+        forget(&mut sim);
+        for server in ["a", "b", "c"] {
+            sim.freeze(server);
+        }
+        assert!(sim.run_until(MS * 3000, |sim| standing(sim).2 == StoreState::Unavailable));
+        sim.run_for(MS * 2000);
+        sim.thaw("b");
+        sim.run_for(MS * 150);
+        assert!(!trace(&sim).iter().any(|line| line == "b: promote"), "{:?}", trace(&sim));
+        if comes {
+            sim.thaw("a");
+        }
+        sim.run_for(MS * 2000);
+        assert_eq!(standing(&sim).0, owner, "comes back: {comes}; {}", reason(&sim));
+        assert!(sim.serves(0), "{}", reason(&sim));
+    }
+}
+
+#[test]
 fn a_promotion_that_failed_is_tried_again_after_a_quarter_of_a_second() {
     let mut sim = serving();
     // What the first one waits for is over then: the end of the last lease.

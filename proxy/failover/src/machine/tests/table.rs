@@ -301,6 +301,8 @@ const ROWS: &[Row] = &[
         primary: ("a", 1),
         rights: LOST,
         effects: &[
+            // It was lost with all of its mirrors: it has a moment to come back with them.
+            "a: look",
             "publish failing_over a 1, no lease, fence",
             "a: fence to b",
             "a: disconnect",
