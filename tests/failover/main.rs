@@ -19,6 +19,7 @@ mod sentinel;
 mod shown;
 mod support;
 mod tls;
+mod told;
 mod two;
 #[cfg(feature = "unsafe-rules")]
 mod unsafe_rules;

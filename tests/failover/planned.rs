@@ -1,8 +1,11 @@
 //! Planned switchovers under eight clients.
 
+use std::time::Duration;
+
 use foretoken_app::client::model::{SwitchoverOutcome, SwitchoverRequest};
 use foretoken_app::client::{ClientError, StoreId};
 use foretoken_demo::sidecar::STORE;
+use tokio::time::Instant;
 
 use crate::support::Store;
 
@@ -71,4 +74,40 @@ async fn to_a_mirror_that_is_not_there_is_refused_in_words() {
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switchovers_may_follow_each_other_at_once() {
+    let mut store = Store::start(3).await;
+    let clients = store.clients();
+    clients.work(1000).await;
+    for epoch in 2..=9 {
+        let report = store.switch().await;
+        assert_eq!((report.outcome, report.epoch.0), (SwitchoverOutcome::Done, epoch), "{report:?}");
+    }
+    clients.work(1000).await;
+    store.whole().await;
+    let url = store.sidecar.url();
+    clients.end(&url, None).await.assert_flawless();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_executes_its_pause_late_does_not_keep_it() {
+    // Nobody is promoted meanwhile: the same primary serves on.
+    let mut store = Store::start_with(2, |setup| setup.sole_writer = false).await;
+    store.servers[0].freeze().expect("freezes");
+    let report = store.switch().await;
+    assert_eq!(report.outcome, SwitchoverOutcome::Aborted, "{report:?}");
+    assert!(report.detail.contains("a could not be paused"), "{report:?}");
+    // By then what was sent after the pause has been given up, too.
+    store.wait("its loss", |status| !status.ready && status.hold.is_none()).await;
+    store.servers[0].thaw().expect("thaws");
+    let thawed = Instant::now();
+    let client = redis::Client::open(store.servers[0].url()).expect("a URL");
+    let mut bypass = client.get_multiplexed_async_connection().await.expect("it runs");
+    let () = redis::cmd("SET").arg("k").arg("v").query_async(&mut bypass).await.expect("is written");
+    // The pause would last for 5 s.
+    let waited = thawed.elapsed();
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    store.whole().await;
 }

@@ -68,6 +68,13 @@ async fn who_is_left_takes_charge_and_the_one_that_returns_follows() {
         .wait("the second to take charge", LONG, |status| status.authority.role == AuthorityRole::Owner)
         .await
         .expect("in time");
+    let log = std::fs::read_to_string(other.log()).expect("it writes one");
+    let told = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(
+        (told("this sidecar follows"), told("this sidecar is in charge from now on")),
+        (1, 1),
+        "{log}"
+    );
     store.sidecar.restart().expect("starts");
     assert!(!settled(&mut store.sidecar, &mut other).await, "the other start order: the second is in charge");
     let epoch = other.status().await.expect("answers").epoch;

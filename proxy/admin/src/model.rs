@@ -66,6 +66,9 @@ pub struct StoreStatus {
     pub ready: bool,
     /// Why it is not served, or why no automatic failover would come; `None` when there is nothing to say.
     pub reason: Option<String>,
+    /// What needs help although the store may be served, a sentence each: the sidecar's own state directory.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Whether the loss of the primary would be answered by a failover without anybody's help.
     #[serde(default)]
     pub automatic_failover: bool,
@@ -105,6 +108,7 @@ impl StoreStatus {
             hold: None,
             ready: false,
             reason: None,
+            warnings: Vec::new(),
             automatic_failover: false,
             last_switchover: None,
             last_attempt: None,
@@ -517,6 +521,9 @@ pub struct EndpointStatus {
     pub eligible_for_promotion: bool,
     /// Why it could not.
     pub why_not: Option<String>,
+    /// What it needs help with although it answers, a sentence each: it refuses writes, its disk fails.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Product and version.
     pub version: Option<String>,
     /// What it keeps over a restart.
@@ -547,6 +554,7 @@ impl EndpointStatus {
             lag_ms: None,
             eligible_for_promotion: false,
             why_not: None,
+            warnings: Vec::new(),
             version: None,
             persistence: None,
             requests_per_second: None,

@@ -207,7 +207,10 @@ fn write_found(f: &mut fmt::Formatter<'_>, found: &Found) -> fmt::Result {
 fn write_now(f: &mut fmt::Formatter<'_>, observation: &Observation) -> fmt::Result {
     let role = match &observation.role {
         Role::Primary if observation.writable => "primary, takes writes".to_owned(),
-        Role::Primary => "primary, refuses writes now".to_owned(),
+        Role::Primary => match &observation.refuses_writes {
+            Some(why) => format!("primary, refuses writes now: {why}"),
+            None => "primary, refuses writes now".to_owned(),
+        },
         Role::Mirror { of, link } => {
             let of = of.as_ref().map_or("a server that is not configured", |of| of.as_str());
             let link = match link {

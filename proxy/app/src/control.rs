@@ -31,6 +31,7 @@ mod sighting;
 mod signal;
 mod status;
 mod trouble;
+mod warnings;
 mod watch_endpoint;
 mod watch_host;
 

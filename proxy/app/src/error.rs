@@ -1,7 +1,8 @@
 //! Why the sidecar does not start.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
+use foretoken_admin::SecretError;
 use foretoken_types::EndpointId;
 
 /// Why the sidecar does not start.
@@ -35,7 +36,7 @@ pub enum Error {
         key: String,
         /// Why.
         #[source]
-        source: foretoken_admin::SecretError,
+        source: SecretError,
     },
     /// The keys of our own tokens.
     #[error(transparent)]
@@ -83,14 +84,53 @@ pub enum Error {
 impl Error {
     /// Whether what a key of the configuration says is to be mended; the message names the key.
     #[must_use]
-    pub const fn is_of_the_configuration(&self) -> bool {
-        matches!(
-            self,
+    pub fn is_of_the_configuration(&self) -> bool {
+        match self {
+            Self::AdminSecret { source: SecretError::Io { source, .. }, .. } => is_of_the_path(source),
             Self::Secret { .. }
-                | Self::AdminSecret { .. }
-                | Self::NoAdvertised(_)
-                | Self::Block(_)
-                | Self::Model { .. }
-        )
+            | Self::AdminSecret { .. }
+            | Self::NoAdvertised(_)
+            | Self::Block(_)
+            | Self::Model { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Whether another path, or other permissions, would mend it; a disk that is full or broken needs something else.
+fn is_of_the_path(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidFilename
+            // Not a regular file.
+            | ErrorKind::Other
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_is_no_fault_of_the_configuration_and_a_wrong_path_is() {
+        let of_configuration = |source: io::Error| {
+            let source = SecretError::Io { path: "admin.secret".into(), source };
+            Error::AdminSecret { key: "admin.bearer_file".to_owned(), source }.is_of_the_configuration()
+        };
+        for (errno, name) in [(2, "ENOENT"), (13, "EACCES"), (20, "ENOTDIR"), (21, "EISDIR")] {
+            assert!(of_configuration(io::Error::from_raw_os_error(errno)), "{name}");
+        }
+        assert!(of_configuration(io::Error::other("not a regular file")));
+        for (errno, name) in [(5, "EIO"), (24, "EMFILE"), (28, "ENOSPC"), (30, "EROFS"), (122, "EDQUOT")] {
+            assert!(!of_configuration(io::Error::from_raw_os_error(errno)), "{name}");
+        }
+        let loose = SecretError::Loose { path: "admin.secret".into(), mode: 0o644 };
+        let key = "admin.bearer_file".to_owned();
+        assert!(Error::AdminSecret { key, source: loose }.is_of_the_configuration());
     }
 }

@@ -19,6 +19,7 @@ mod rules;
 mod run;
 mod scrape;
 pub mod show;
+mod state_dir;
 pub mod telemetry;
 mod tokens;
 

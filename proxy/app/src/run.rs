@@ -21,7 +21,7 @@ use crate::control::{self, Command, Live, StoreHandle};
 use crate::passes::Passes;
 use crate::reload::Changeable;
 use crate::telemetry::{self, LogFormat, LogLevel};
-use crate::{Error, build, reload, tokens};
+use crate::{Error, build, reload, state_dir, tokens};
 
 /// Samples and answers on their way up; ten samples a second from each endpoint and thread.
 const REPORTS_DEPTH: usize = 4096;
@@ -85,6 +85,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
     make_state_dir(&config.state_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(BootClock);
     let registry: Arc<dyn Registry> = Arc::new(Disk::open(&config.state_dir)?);
+    let state_dir = state_dir::spawn_watch(Arc::clone(&registry));
     let (stop, stopped) = watch::channel(false);
     let threads = config.data.threads as usize;
 
@@ -135,6 +136,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
             .iter()
             .map(|run| (run.id.clone(), run.handle.status.clone(), run.handle.commands.clone()))
             .collect(),
+        state_dir,
         passes: running.iter().filter_map(|run| Some((run.id.clone(), run.passes.clone()?))).collect(),
         draining: AtomicBool::new(false),
         exit: Notify::new(),
@@ -270,6 +272,8 @@ async fn admin(
 /// What the admin listener asks.
 struct Service {
     stores: Vec<(StoreId, watch::Receiver<Arc<StoreStatus>>, mpsc::Sender<Command>)>,
+    /// What is wrong with the state directory.
+    state_dir: watch::Receiver<Option<String>>,
     passes: Vec<(StoreId, Arc<Passes>)>,
     draining: AtomicBool,
     /// Keeps an order that comes before anybody waits for it.
@@ -286,6 +290,7 @@ impl Stores for Service {
             .map(|(_, status, _)| {
                 let mut status = (**status.borrow()).clone();
                 status.connections = clients;
+                status.warnings.extend(self.state_dir.borrow().clone());
                 status
             })
             .collect()

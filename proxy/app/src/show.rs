@@ -34,6 +34,7 @@ fn store(status: &StoreStatus) -> String {
             format!("{} for {} ms: {}", hold.scope.as_str(), hold.since_ms, hold.reason),
         ]);
     }
+    facts.extend(status.warnings.iter().map(|warning| ["warning".to_owned(), warning.clone()]));
     if let Some(last) = &status.last_switchover {
         facts.push(["last change".to_owned(), change(last)]);
     }
@@ -74,6 +75,9 @@ fn store(status: &StoreStatus) -> String {
         };
         if let Some(evidence) = &endpoint.evidence {
             push_line(&mut text, &format!("  {} {health}: {evidence}", endpoint.name));
+        }
+        for warning in &endpoint.warnings {
+            push_line(&mut text, &format!("  {} needs help: {warning}", endpoint.name));
         }
         if let (false, Some(why)) = (endpoint.eligible_for_promotion, &endpoint.why_not)
             && status.primary.as_ref() != Some(&endpoint.name)

@@ -34,6 +34,8 @@ pub(crate) struct Endpoint {
     pub(crate) lag: Lag,
     /// When its role was last changed by us: looks that began before tell nothing.
     pub(crate) changed: Option<BootInstant>,
+    /// When it was last told to let writes wait, or that they go on, as long as it has not answered that.
+    pub(crate) paused: Option<BootInstant>,
     /// Repairs wait until then.
     pub(crate) repair_at: BootInstant,
     /// Why it is left as it is, though it should be a mirror of the primary.
@@ -55,6 +57,7 @@ impl Endpoint {
             blockers: Vec::new(),
             lag: Lag::default(),
             changed: None,
+            paused: None,
             repair_at: BootInstant::default(),
             note: None,
         }
@@ -102,6 +105,11 @@ impl Endpoint {
             (None, None) => "was not looked at yet",
             _ => "does not answer",
         }
+    }
+
+    /// Whether it was not looked at since its role was changed, or ever.
+    pub(crate) const fn is_unlooked(&self) -> bool {
+        self.tried.is_none() && self.failed.is_none()
     }
 
     /// What a look that began at `since` or later found.

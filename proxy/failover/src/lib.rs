@@ -10,6 +10,7 @@
 //! changes no roles; a hold never waits without a deadline.
 #![warn(missing_docs)]
 
+mod asked;
 mod effect;
 mod endpoints;
 mod event;
@@ -21,6 +22,7 @@ mod ownership;
 mod params;
 mod plan;
 mod planned;
+mod preconditions;
 mod reactive;
 mod record;
 mod repair;

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foretoken_types::{
-    Authority, BootInstant, EndpointId, Epoch, HoldScope, Observation, Operation, Position, Posture, Role,
+    Authority, BootInstant, EndpointId, Epoch, Failure, HoldScope, Observation, Operation, Position, Posture,
+    Role,
 };
 
+use crate::asked::Asked;
 use crate::effect::{Effect, Order};
 use crate::endpoints::{Endpoint, is_primary};
 use crate::event::{Answer, Event, Rejection, SaveFailure, Settings};
@@ -47,10 +49,13 @@ pub struct Machine {
     pub(crate) positions: Positions,
     /// The change of primary that is under way.
     pub(crate) plan: Option<Plan>,
+    /// An order to switch over that waits to begin.
+    pub(crate) asked: Option<Asked>,
     /// Why the store is not served, or not as it should be.
     pub(crate) reason: Option<String>,
     pub(crate) sent: BTreeMap<Operation, Sent>,
-    pub(crate) loss_published: Option<Epoch>,
+    /// Whether it was told what exactly the last failover has lost.
+    pub(crate) loss_published: bool,
     /// What the last primary had that was fenced: its history and position.
     pub(crate) fenced: Option<(EndpointId, String, Position)>,
     /// Why the primary is expected to become unavailable, if it is.
@@ -138,9 +143,10 @@ impl Machine {
             identity: None,
             positions: Positions::default(),
             plan: None,
+            asked: None,
             reason: Some("starting: no endpoint was looked at yet".to_owned()),
             sent: BTreeMap::new(),
-            loss_published: None,
+            loss_published: false,
             fenced: None,
             risk: None,
             known_rivals: Vec::new(),
@@ -171,6 +177,7 @@ impl Machine {
             self.invariants.heard(&event);
         }
         self.take_in(event);
+        self.keep_asked();
         // A switchover ends by the times with which it began: the primary was told them.
         if !matches!(self.phase, Phase::Planned(_))
             && let Some(settings) = self.configured.take()
@@ -227,7 +234,8 @@ impl Machine {
         let serving = matches!(self.phase, Phase::Serving);
         let temporary = self.temporary_renewal();
         let claim = serving.then(|| self.ownership.next_at());
-        [phase, claim, temporary]
+        let asked = self.asked.as_ref().map(|asked| asked.until);
+        [phase, claim, temporary, asked]
             .into_iter()
             .flatten()
             .min()
@@ -320,11 +328,12 @@ impl Machine {
     /// Whether watchers may probe for writes now. Not while a planned switchover holds them, or one that was broken off may
     /// have left the primary so: the probe would wait in the native pause, and look like a failure.
     #[must_use]
-    pub const fn may_probe_writes(&self) -> bool {
+    pub fn may_probe_writes(&self) -> bool {
+        let primary = self.posture.primary.as_ref().and_then(|primary| self.endpoint(primary));
         match &self.phase {
             Phase::Planned(planned) => !planned.holds(),
             Phase::Resolve(_) => false,
-            _ => true,
+            _ => primary.is_none_or(|primary| primary.paused.is_none()),
         }
     }
 
@@ -396,7 +405,7 @@ impl Machine {
         if let Order::Observe { probe } = sent.order {
             let found = match &result {
                 Ok(Answer::Observed(found)) => Ok((**found).clone()),
-                Ok(_) => Err(foretoken_types::Failure::Other),
+                Ok(_) => Err(Failure::Other),
                 Err(rejection) => Err(rejection.failure),
             };
             self.learn(&sent.endpoint, sent.at, probe, found);
@@ -409,6 +418,14 @@ impl Machine {
             if let Some(endpoint) = self.endpoint_mut(&sent.endpoint) {
                 endpoint.forget(now);
             }
+        }
+        let heard = !matches!(result, Err(Rejection { failure: Failure::Timeout, .. }));
+        if sent.order == Order::ResumeWrites
+            && heard
+            && let Some(endpoint) = self.endpoint_mut(&sent.endpoint)
+        {
+            // Unless it was told to let them wait again since.
+            endpoint.paused.take_if(|told| *told <= sent.at);
         }
         self.answer_claim(operation, &sent, &result);
         match &self.phase {
@@ -562,7 +579,7 @@ impl Machine {
         id: &EndpointId,
         asked: BootInstant,
         probed: bool,
-        found: Result<Observation, foretoken_types::Failure>,
+        found: Result<Observation, Failure>,
     ) {
         if let Some(endpoint) = self.endpoint_mut(id) {
             endpoint.learn(asked, probed, found);
@@ -576,6 +593,12 @@ impl Machine {
 
     pub(crate) fn order(&mut self, endpoint: &EndpointId, order: Order) -> Operation {
         let operation = self.operation();
+        let now = self.now;
+        if matches!(order, Order::PauseWrites { .. } | Order::ResumeWrites)
+            && let Some(endpoint) = self.endpoint_mut(endpoint)
+        {
+            endpoint.paused = Some(now);
+        }
         let sent = Sent { endpoint: endpoint.clone(), order: order.clone(), at: self.now };
         self.sent.insert(operation, sent);
         self.out.push(Effect::Order { operation, endpoint: endpoint.clone(), order });

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use foretoken_types::{
-    Authority, BootInstant, EndpointId, HoldScope, Operation, Persistence, Position, StoreState,
-};
+use foretoken_types::{Authority, BootInstant, EndpointId, HoldScope, Operation, Position, StoreState};
 
-use crate::effect::{Change, ChangeKind, Check, Effect, Order, Outcome};
-use crate::endpoints::{is_linked, is_primary};
+use crate::effect::{ChangeKind, Check, Order, Outcome};
+use crate::endpoints::is_primary;
 use crate::event::{Answer, Rejection};
 use crate::machine::{LAPSED, Machine, Phase};
-use crate::record::{Cause, Intent};
+use crate::record::{Cause, Intent, Record};
 
 /// Pause between two readings of the mirror's position.
 const EQUAL_AGAIN: Duration = Duration::from_millis(1);
@@ -106,178 +104,25 @@ impl Planned {
     }
 }
 
-fn check(name: &'static str, passed: bool, detail: impl Into<String>) -> Check {
-    Check { name, passed, detail: detail.into() }
-}
-
 impl Machine {
-    pub(crate) fn take_in_switchover(&mut self, command: u64, to: Option<EndpointId>, dry_run: bool) {
-        let (from, mut checks) = self.check_store();
-        let to = to.or_else(|| self.best_target());
-        match &to {
-            Some(to) => checks.extend(self.check_target(to, from.as_ref())),
-            None => checks.push(check("mirror", false, "the store has no endpoint but its primary")),
+    /// Begins the switchover `from` one endpoint `to` another, for which every check has passed.
+    pub(crate) fn begin_planned(
+        &mut self,
+        command: u64,
+        from: EndpointId,
+        to: EndpointId,
+        checks: Vec<Check>,
+    ) {
+        let Some(record) = self.registry.record.clone() else { return };
+        self.begin_plan(ChangeKind::Switchover, Some(command), Some(from.clone()), Some(to.clone()));
+        if let Some(plan) = &mut self.plan {
+            plan.checks = checks;
         }
-        let failed: Vec<_> =
-            checks.iter().filter(|check| !check.passed).map(|check| check.detail.clone()).collect();
-        if !failed.is_empty() || dry_run {
-            let possible = failed.is_empty();
-            let detail = if possible {
-                "every check passed; nothing was changed".to_owned()
-            } else {
-                failed.join("; ")
-            };
-            let outcome = if possible { Outcome::Done } else { Outcome::Refused };
-            self.out.push(Effect::Report(Change {
-                command: Some(command),
-                plan: 0,
-                kind: ChangeKind::Switchover,
-                from,
-                to,
-                dry_run,
-                outcome,
-                checks,
-                steps: Vec::new(),
-                held_for: None,
-                in_doubt: 0,
-                epoch: self.posture.epoch,
-                detail,
-            }));
-            return;
-        }
-        if let (Some(from), Some(to), Some(record)) = (from, to, self.registry.record.clone()) {
-            self.begin_plan(ChangeKind::Switchover, Some(command), Some(from.clone()), Some(to.clone()));
-            if let Some(plan) = &mut self.plan {
-                plan.checks = checks;
-            }
-            let mut intended = record;
-            intended.intent = Some(Intent { from: from.clone(), to: to.clone() });
-            self.save(intended);
-            let previous = self.posture.state;
-            let stage = Stage::Intend;
-            self.enter(Phase::Planned(Planned { from, to, previous, stage, deadline: None, paused: None }));
-        }
-    }
-
-    /// Preconditions of the store itself.
-    fn check_store(&self) -> (Option<EndpointId>, Vec<Check>) {
-        let mut checks = Vec::new();
-        let primary = self.posture.primary.clone();
-        let serving = matches!(self.phase, Phase::Serving);
-        checks.push(check(
-            "serving",
-            serving,
-            if serving {
-                format!("the store is {}", self.posture.state)
-            } else {
-                format!("the store is not served: {}", self.reason.as_deref().unwrap_or(self.phase()))
-            },
-        ));
-        let owner = match &self.ownership.authority {
-            Authority::Owner if self.owns() => check("in charge", true, "the owner record is ours"),
-            Authority::Owner => check("in charge", false, "the owner record has not been renewed in time"),
-            Authority::Follower(why) => check("in charge", false, format!("not in charge: {why}")),
-            Authority::Undecided => check("in charge", false, "nobody is in charge yet"),
-        };
-        checks.push(owner);
-        let busy =
-            self.is_saving() || self.registry.record.as_ref().is_some_and(|record| record.intent.is_some());
-        let busy_words = if busy {
-            "another change is being written to the registry"
-        } else {
-            "no other change is under way"
-        };
-        checks.push(check("no other change", !busy && self.plan.is_none(), busy_words));
-        if let Some(id) = &primary {
-            let well =
-                self.endpoint(id).is_some_and(|endpoint| endpoint.is_well()) && self.fresh(id).is_some();
-            checks.push(check(
-                "primary",
-                well,
-                if well { format!("{id} answers") } else { format!("{id} does not answer") },
-            ));
-        }
-        (primary, checks)
-    }
-
-    /// Preconditions of a mirror.
-    fn check_target(&self, to: &EndpointId, from: Option<&EndpointId>) -> Vec<Check> {
-        let Some(endpoint) = self.endpoint(to) else {
-            return vec![check("mirror", false, format!("{to} is not configured"))];
-        };
-        let Some(from) = from else { return Vec::new() };
-        if from == to {
-            return vec![check("mirror", false, format!("{to} is the primary already"))];
-        }
-        let Some(found) = self.fresh(to) else {
-            return vec![check("mirror", false, format!("{to} does not answer"))];
-        };
-        let params = &self.params;
-        let linked = is_linked(found, from);
-        let lag = endpoint.lag;
-        let near = lag.bytes.is_some_and(|bytes| bytes <= params.lag_bytes_max)
-            && lag.time.is_some_and(|time| time <= params.lag_max);
-        let lag_words = match (lag.bytes, lag.time) {
-            (Some(bytes), Some(time)) => format!(
-                "{bytes} bytes and {} ms behind (at most {} bytes and {} ms)",
-                time.as_millis(),
-                params.lag_bytes_max,
-                params.lag_max.as_millis()
-            ),
-            _ => "how far it is behind is not known".to_owned(),
-        };
-        let same = self.identity.as_ref().is_some_and(|identity| identity.history == found.history);
-        let version =
-            |id: &EndpointId| self.endpoint(id).map(|endpoint| endpoint.version.clone()).unwrap_or_default();
-        let (ours, theirs) = (version(to), version(from));
-        let dotted = |version: &[u64]| version.iter().map(u64::to_string).collect::<Vec<_>>().join(".");
-        let keeps = found.persistence != Persistence::None;
-        let mut checks = vec![
-            check(
-                "mirror",
-                linked,
-                if linked {
-                    format!("{to} copies {from}, link up")
-                } else {
-                    format!("{to} does not copy {from} over a live link")
-                },
-            ),
-            check("lag", near, lag_words),
-            check(
-                "history",
-                same,
-                if same { "its data is of the primary's history" } else { "its data is of another history" },
-            ),
-            check(
-                "version",
-                !ours.is_empty() && ours >= theirs,
-                format!("mirror {}, primary {}", dotted(&ours), dotted(&theirs)),
-            ),
-            check(
-                "persistence",
-                keeps,
-                if keeps { "it keeps its data over a restart" } else { "it keeps nothing over a restart" },
-            ),
-        ];
-        if let Some(note) = &endpoint.note {
-            checks.push(check("condition", false, note.clone()));
-        }
-        checks
-    }
-
-    /// The mirror that passes most, then the one whose data goes furthest.
-    fn best_target(&self) -> Option<EndpointId> {
-        let from = self.posture.primary.as_ref();
-        let rank = |id: &EndpointId| {
-            let checks = self.check_target(id, from);
-            let failed = checks.iter().filter(|check| !check.passed).count();
-            let position = self.fresh(id).map(|found| found.position).unwrap_or_default();
-            // A missing look fails one check only, but is the worst of all.
-            let blind = self.fresh(id).is_none();
-            (blind, failed, std::cmp::Reverse(position))
-        };
-        let others = self.endpoints.iter().map(|endpoint| &endpoint.id).filter(|id| Some(*id) != from);
-        others.min_by_key(|id| rank(id)).cloned()
+        let intent = Some(Intent { from: from.clone(), to: to.clone() });
+        self.save(Record { intent, ..record });
+        let previous = self.posture.state;
+        let stage = Stage::Intend;
+        self.enter(Phase::Planned(Planned { from, to, previous, stage, deadline: None, paused: None }));
     }
 
     pub(crate) fn advance_planned(&mut self) {

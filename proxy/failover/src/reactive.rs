@@ -341,7 +341,7 @@ impl Machine {
                     if let Some(plan) = &mut self.plan {
                         plan.to = Some(id.clone());
                     }
-                    self.begin_take(id, found, Cause::Found, position, detail);
+                    self.begin_take(id, *found, Cause::Found, position, detail);
                     return;
                 }
                 Err(missing) => reason = format!("{reason}; {missing}"),
@@ -486,7 +486,7 @@ impl Machine {
 
     /// Whether `found` is a mirror of the primary: then its data, of whatever history, is to be replaced by a copy. That may
     /// take seconds to begin (`repl-diskless-sync-delay`).
-    fn is_being_copied(&self, found: &Observation) -> bool {
+    pub(crate) fn is_being_copied(&self, found: &Observation) -> bool {
         let record = self.registry.record.as_ref().map(|record| &record.primary);
         let primary = self.posture.primary.as_ref().or(record);
         matches!(&found.role, Role::Mirror { of: Some(of), .. } if Some(of) == primary)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use foretoken_types::{EndpointId, Link, Observation, Role, StoreState};
 
 use crate::effect::{Effect, Loss, Order};
-use crate::endpoints::{is_linked, is_primary};
+use crate::endpoints::{Endpoint, is_linked, is_primary};
 use crate::machine::{Machine, Phase};
 use crate::record::{Cause, Record};
 
@@ -32,6 +32,7 @@ pub(crate) fn repair(machine: &mut Machine) {
         forget_intent(machine);
     }
     keep_marker(machine, &primary);
+    resume_writes(machine);
     let others: Vec<EndpointId> =
         machine.endpoints.iter().map(|endpoint| endpoint.id.clone()).filter(|id| *id != primary).collect();
     for id in others {
@@ -103,9 +104,24 @@ fn keep_marker(machine: &mut Machine, primary: &EndpointId) {
     }
 }
 
+/// A server that stood still executes late what it was told: a pause, when nobody waits for it any more. What was sent to it
+/// meanwhile may not have reached it, so it is told once more when it answers.
+fn resume_writes(machine: &mut Machine) {
+    let answers = |endpoint: &&Endpoint| {
+        endpoint.paused.is_some_and(|told| endpoint.look.as_ref().is_some_and(|look| look.asked > told))
+    };
+    let ids: Vec<EndpointId> =
+        machine.endpoints.iter().filter(answers).map(|endpoint| endpoint.id.clone()).collect();
+    for id in ids {
+        if !machine.is_under_way(&id, |order| *order == Order::ResumeWrites) {
+            machine.order(&id, Order::ResumeWrites);
+        }
+    }
+}
+
 /// What the old primary had and the new one never got can be told exactly once the old one answers again with its history.
 fn publish_loss(machine: &mut Machine, record: &Record) {
-    if record.cause != Cause::Failover || machine.loss_published == Some(record.epoch) {
+    if record.cause != Cause::Failover || machine.loss_published {
         return;
     }
     let Some(previous) = record.previous.clone() else { return };
@@ -124,7 +140,7 @@ fn publish_loss(machine: &mut Machine, record: &Record) {
         (None, _) => return,
     };
     let loss = Loss::Exactly(record.position.lag_behind(had));
-    machine.loss_published = Some(record.epoch);
+    machine.loss_published = true;
     machine.out.push(Effect::PublishLoss { epoch: record.epoch, endpoint: previous, loss });
 }
 

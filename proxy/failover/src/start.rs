@@ -37,7 +37,7 @@ pub(crate) struct Resolve {
 /// What the observations amount to.
 pub(crate) enum Decision {
     /// This endpoint is the primary.
-    Primary(EndpointId, Observation),
+    Primary(EndpointId, Box<Observation>),
     /// The primary of the registry is down.
     Lost(EndpointId),
     /// The primary of the registry is a mirror, and so is everybody else.
@@ -66,7 +66,7 @@ impl Machine {
         match self.decide(since) {
             Decision::Primary(id, found) => {
                 let position = found.position;
-                self.begin_take(id, found, Cause::Found, position, String::new());
+                self.begin_take(id, *found, Cause::Found, position, String::new());
             }
             Decision::Lost(id) => self.begin_down_at_start(id),
             Decision::Nobody(id) => {
@@ -128,12 +128,13 @@ impl Machine {
         let is_newer = |found: &Observation| found.marker.is_some_and(|marker| marker > known);
         let newer: Vec<_> =
             primaries.iter().filter(|(id, found)| *id != registered && is_newer(found)).collect();
-        let take =
-            |(id, found): &(&EndpointId, &Observation)| Decision::Primary((*id).clone(), (*found).clone());
+        let take = |(id, found): &(&EndpointId, &Observation)| {
+            Decision::Primary((*id).clone(), Box::new((*found).clone()))
+        };
         match (own, newer.as_slice()) {
             (Some(own), []) if is_primary(own.1) => match self.taken_over(record, own.1, seen, since) {
                 None => take(own),
-                Some(Ok((id, found))) => Decision::Primary(id, found),
+                Some(Ok((id, found))) => Decision::Primary(id, Box::new(found)),
                 Some(Err(why)) => Decision::Wait(why),
             },
             (Some(own), [other]) if is_primary(own.1) => {
@@ -221,8 +222,9 @@ impl Machine {
     fn decide_by_markers(&self, seen: &[(&EndpointId, &Observation)]) -> Decision {
         let all = seen.len() == self.endpoints.len();
         let primaries: Vec<_> = seen.iter().filter(|(_, found)| is_primary(found)).collect();
-        let take =
-            |(id, found): &(&EndpointId, &Observation)| Decision::Primary((*id).clone(), (*found).clone());
+        let take = |(id, found): &(&EndpointId, &Observation)| {
+            Decision::Primary((*id).clone(), Box::new((*found).clone()))
+        };
         let newest = seen.iter().filter_map(|(_, found)| found.marker).max();
         let Some(newest) = newest else {
             // Nobody managed it before: the configuration says which one is the primary.

@@ -174,6 +174,10 @@ impl Machine {
         }
         self.step_done("registry");
         let Phase::Take(take) = &self.phase else { return };
+        // An epoch that goes on with the same primary has lost nothing more.
+        if take.cause == Cause::Failover {
+            self.loss_published = false;
+        }
         if self.ownership.authority == Authority::Owner {
             let primary = take.primary.clone();
             let operation = self.order(&primary, Order::Mark(epoch));

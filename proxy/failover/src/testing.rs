@@ -14,6 +14,7 @@ pub(crate) fn observation(role: Role) -> Observation {
         previous_history: None,
         position: Position(1),
         writable: true,
+        refuses_writes: None,
         loading: false,
         persistence: Persistence::Log,
         keys: 1,

@@ -17,6 +17,7 @@ pub(crate) fn primary(history: &str, position: u64) -> Observation {
         previous_history: None,
         position: Position(position),
         writable: true,
+        refuses_writes: None,
         loading: false,
         persistence: Persistence::Log,
         keys: 1,

@@ -27,7 +27,7 @@ pub struct Disk {
     instance: InstanceId,
     /// `None` after the disk has failed: redb refuses everything then, and the next call opens it anew.
     database: Mutex<Option<Database>>,
-    _guard: Guard,
+    guard: Guard,
 }
 
 impl Disk {
@@ -41,7 +41,7 @@ impl Disk {
         let path = state_dir.join(FILE_NAME);
         let database = file::open_or_create(state_dir, &path)?;
         let instance = table::check(&database).map_err(|fault| fault.at(&path))?;
-        Ok(Self { path, instance, database: Mutex::new(Some(database)), _guard: guard })
+        Ok(Self { path, instance, database: Mutex::new(Some(database)), guard })
     }
 
     /// The file.
@@ -154,6 +154,11 @@ impl Registry for Disk {
                 }
             }
         })
+    }
+
+    fn examine(&self) -> Result<()> {
+        self.guard.examine()?;
+        file::examine(&self.path)
     }
 
     fn instance(&self) -> InstanceId {

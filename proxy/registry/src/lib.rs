@@ -87,6 +87,12 @@ pub trait Registry: Send + Sync {
     /// [`Error::Storage`].
     fn keep(&self, changes: &[Keep]) -> Result<()>;
 
+    /// Whether a change could be written now, and would be found by the next process. Blocks for a short file.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when not: what stands there is gone or was replaced, the disk is full or read-only.
+    fn examine(&self) -> Result<()>;
+
     /// The name by which this sidecar signs its owner records: chosen at random once, when the registry was created.
     fn instance(&self) -> InstanceId;
 }

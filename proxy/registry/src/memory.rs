@@ -82,6 +82,10 @@ impl Registry for Memory {
         Ok(())
     }
 
+    fn examine(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn instance(&self) -> InstanceId {
         self.instance.clone()
     }

@@ -71,6 +71,8 @@ pub struct Observation {
     pub position: Position,
     /// Whether the write probe passed: it takes writes now.
     pub writable: bool,
+    /// Why it takes no writes, in its own words and with what would mend it, if the write probe was refused.
+    pub refuses_writes: Option<String>,
     /// It is loading its data and serves nothing.
     pub loading: bool,
     /// What it keeps over a restart.

@@ -14,6 +14,7 @@ fn observation(role: Role) -> Observation {
         history: "h".into(),
         previous_history: None,
         position: Position(1000),
+        refuses_writes: None,
         loading: false,
         persistence: Persistence::Log,
         replicas: 0,

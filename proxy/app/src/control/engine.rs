@@ -12,7 +12,7 @@ use foretoken_outbound::Sight;
 use foretoken_protocol::{Preflight, Refused, Severity};
 use foretoken_registry::Registry;
 use foretoken_types::{
-    BootInstant, Capacity, Clock, EndpointId, Failure, Link, Observation, Posture, Report, Role,
+    Authority, BootInstant, Capacity, Clock, EndpointId, Failure, Link, Observation, Posture, Report, Role,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -23,6 +23,7 @@ use super::recorder::Recorder;
 use super::sighting::Sighting;
 use super::signal::Signal;
 use super::trouble::Trouble;
+use super::warnings::Warnings;
 use super::watch_endpoint::Watcher;
 use super::watch_host::HostWatcher;
 use super::{Command, Live, StoreParams, record, status};
@@ -59,6 +60,7 @@ pub(super) struct Endpoint {
     pub(super) found: Option<Observation>,
     pub(super) refused: Option<Refused>,
     trouble: Trouble,
+    pub(super) warnings: Warnings,
     pub(super) preflight: Preflight,
     metrics: EndpointMetrics,
     lag: MirrorMetrics,
@@ -79,6 +81,8 @@ pub(super) struct Engine {
     pub(super) last: Option<LastSwitchover>,
     pub(super) last_attempt: Option<LastSwitchover>,
     pub(super) unserved: Trouble,
+    /// Who was last said to be in charge.
+    pub(super) in_charge: Authority,
     pub(super) loss: Option<LastLoss>,
     pub(super) foresight: Foresight,
     recorder: Option<Recorder>,
@@ -154,6 +158,7 @@ impl Engine {
                 found: None,
                 refused: None,
                 trouble: Trouble::of_endpoint(),
+                warnings: Warnings::new(),
                 preflight: Preflight::default(),
                 metrics: EndpointMetrics::new(&params.store, &spec.id),
                 lag: MirrorMetrics::new(&params.store, &spec.id),
@@ -184,6 +189,7 @@ impl Engine {
             last: None,
             last_attempt: None,
             unserved: Trouble::of_store(),
+            in_charge: Authority::Undecided,
             loss: None,
             foresight,
             recorder,
@@ -222,6 +228,7 @@ impl Engine {
             self.judge();
             self.foresee();
             self.tell_trouble(self.clock.now());
+            self.tell_authority();
             self.show();
         }
         self.release().await;
@@ -266,7 +273,11 @@ impl Engine {
                 at.detector.looked(found.as_deref().map_err(|refused| refused.failure), took, now);
                 at.metrics.looked(failure, took);
                 match &found {
-                    Ok(found) => (at.found, at.refused) = (Some((**found).clone()), None),
+                    Ok(found) => {
+                        (at.found, at.refused) = (Some((**found).clone()), None);
+                        at.warnings.looked(found, probed);
+                        at.warnings.tell(&self.params.store, &at.id, now);
+                    }
                     Err(refused) => at.refused = Some(refused.clone()),
                 }
                 at.trouble.looked(&self.params.store, &at.id, at.refused.as_ref(), now);
@@ -288,6 +299,7 @@ impl Engine {
             Signal::Capacity { endpoint, capacity } => {
                 let at = &mut self.endpoints[endpoint];
                 (at.capacity, at.capacity_at) = (*capacity, Some(now));
+                at.warnings.measured(&at.capacity);
             }
             Signal::Host { endpoint, figures } => {
                 let at = &mut self.endpoints[endpoint];
@@ -591,7 +603,7 @@ impl Engine {
     /// Gives up the owner record, so that another sidecar need not wait for its end.
     async fn release(&self) {
         let Some(primary) = self.machine.posture().primary.as_ref() else { return };
-        if !matches!(self.machine.authority(), foretoken_types::Authority::Owner) {
+        if !matches!(self.machine.authority(), Authority::Owner) {
             return;
         }
         if let Some(spec) = self.params.endpoints.iter().find(|spec| spec.id == *primary)

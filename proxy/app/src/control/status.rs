@@ -280,6 +280,8 @@ fn endpoint(engine: &mut Engine, number: usize, now: BootInstant) -> EndpointSta
         shown.version = Some(at.preflight.server.clone());
     }
     (shown.health, shown.evidence) = health(at);
+    // Of one that does not answer nobody knows whether it still needs that help.
+    shown.warnings = if at.refused.is_none() { at.warnings.list() } else { Vec::new() };
     if primary.as_ref() == Some(&at.id) {
         shown.why_not = Some("it is the primary".to_owned());
     } else {

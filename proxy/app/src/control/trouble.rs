@@ -1,12 +1,13 @@
-//! What is wrong, said once: why a store is not served, and why an endpoint can't be looked at.
+//! What is wrong, said once: why a store is not served, why an endpoint can't be looked at, what it needs help with, and who
+//! is in charge.
 //!
-//! Both are found anew with every look, four times a second. The log has them when they begin, when they change and when
+//! All are found anew with every look, four times a second. The log has them when they begin, when they change and when
 //! they are over.
 
 use std::time::Duration;
 
 use foretoken_protocol::Refused;
-use foretoken_types::{BootInstant, EndpointId, Failure, HoldScope, StoreId};
+use foretoken_types::{Authority, BootInstant, EndpointId, Failure, HoldScope, StoreId};
 
 use super::engine::Engine;
 use super::status;
@@ -94,9 +95,39 @@ impl Trouble {
             _ => {}
         }
     }
+
+    /// Logs what an endpoint needs help with.
+    pub(super) fn warned(&mut self, store: &StoreId, id: &EndpointId, why: Option<String>, now: BootInstant) {
+        match (self.news(why.as_deref(), now), why) {
+            (Some(News::Wrong), Some(why)) => {
+                tracing::warn!(%store, endpoint = %id, %why, "an endpoint needs help");
+            }
+            (Some(News::Over), _) => {
+                tracing::info!(%store, endpoint = %id, "the endpoint needs no help any more");
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Engine {
+    /// Logs who is in charge when that is another than before. It is not known for a moment whenever roles are found out.
+    pub(super) fn tell_authority(&mut self) {
+        let authority = self.machine.authority();
+        if *authority == Authority::Undecided || *authority == self.in_charge {
+            return;
+        }
+        let before = std::mem::replace(&mut self.in_charge, authority.clone());
+        let store = &self.params.store;
+        match (&self.in_charge, before) {
+            (Authority::Follower(why), _) => tracing::info!(%store, %why, "this sidecar follows"),
+            (_, Authority::Follower(before)) => {
+                tracing::info!(%store, %before, "this sidecar is in charge from now on");
+            }
+            _ => tracing::info!(%store, "this sidecar is in charge"),
+        }
+    }
+
     /// Logs why the store is not served, and that it is.
     pub(super) fn tell_trouble(&mut self, now: BootInstant) {
         let posture = self.machine.posture();

@@ -89,6 +89,8 @@ fn what_is_wrong_is_said_with_its_reason() {
     status.endpoints[0].evidence = Some("refused\n\u{1b}[2Jtwice".into());
     status.endpoints[1].eligible_for_promotion = false;
     status.endpoints[1].why_not = Some("2 MB behind".into());
+    status.warnings = vec!["the disk is full".into()];
+    status.endpoints[0].warnings = vec!["refuses writes: OOM".into()];
     let text = stores(&[status]);
     for line in [
         "  traffic       NOT served on 127.0.0.1:7000: no mirror keeps up",
@@ -98,7 +100,9 @@ fn what_is_wrong_is_said_with_its_reason() {
         "  last change   switchover b -> a done, writes held 2.9 ms, 2024-02-29T00:00:00Z",
         "  last attempt  failover a -> - aborted, requests held 2.9 ms from when it was noticed, 2024-02-29T00:00:00Z: \
          the primary came back as it was",
+        "  warning       the disk is full",
         "  a is down: refused  [2Jtwice",
+        "  a needs help: refuses writes: OOM",
         "  b can't take over: 2 MB behind",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");

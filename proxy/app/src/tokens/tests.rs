@@ -217,6 +217,9 @@ async fn nothing_is_handed_out_that_the_disk_did_not_take() {
             }
             self.0.keep(changes)
         }
+        fn examine(&self) -> foretoken_registry::Result<()> {
+            self.0.examine()
+        }
         fn instance(&self) -> foretoken_types::InstanceId {
             self.0.instance()
         }

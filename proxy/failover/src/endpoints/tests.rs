@@ -14,6 +14,7 @@ fn found(run_id: &str) -> Observation {
         previous_history: None,
         position: Position(1),
         writable: true,
+        refuses_writes: None,
         loading: false,
         persistence: Persistence::Log,
         keys: 0,

@@ -3,6 +3,7 @@
 #[path = "../../tests/sim/mod.rs"]
 mod sim;
 
+mod asked;
 mod direct;
 mod others;
 mod planned;

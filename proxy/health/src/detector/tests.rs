@@ -23,6 +23,7 @@ fn healthy() -> Observation {
         previous_history: None,
         position: Position(1),
         writable: true,
+        refuses_writes: None,
         loading: false,
         persistence: Persistence::Log,
         replicas: 1,

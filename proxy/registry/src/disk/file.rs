@@ -1,8 +1,8 @@
 //! The file: kept from other processes, made whole or not at all, and checked when opened.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database};
@@ -14,13 +14,16 @@ use crate::{Error, Result, instance};
 const GUARD_NAME: &str = "registry.lock";
 /// The registry before it is whole. Only the holder of the guard touches it, so one name does.
 const DRAFT_NAME: &str = "registry.redb.new";
+/// What is written to see whether that is possible, and removed at once.
+const PROBE_NAME: &str = "registry.probe";
 /// redb's own default is 1 GiB, for a file that holds a few records.
 const CACHE_BYTES: usize = 1 << 20;
 
 /// Keeps other processes out while it lives.
 #[derive(Debug)]
 pub(super) struct Guard {
-    _file: File,
+    path: PathBuf,
+    file: File,
 }
 
 impl Guard {
@@ -31,11 +34,32 @@ impl Guard {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| self::storage(path.clone(), error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { path, file }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { path }),
             Err(TryLockError::Error(error)) => Err(self::storage(path, error)),
         }
     }
+
+    /// Whether it still keeps others out: with another file of its name another process would get in.
+    pub(super) fn examine(&self) -> Result<()> {
+        let place = |found: Metadata| (found.dev(), found.ino());
+        let storage = |error| storage(self.path.clone(), error);
+        let ours = self.file.metadata().map(place).map_err(storage)?;
+        if std::fs::metadata(&self.path).map(place).map_err(storage)? != ours {
+            return Err(storage(io::Error::other("it was replaced while it was in use")));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the registry at `path` is there and something can be written beside it.
+pub(super) fn examine(path: &Path) -> Result<()> {
+    std::fs::metadata(path).map_err(|error| storage(path.to_owned(), error))?;
+    let probe = path.with_file_name(PROBE_NAME);
+    let written = std::fs::write(&probe, PROBE_NAME);
+    // One that could be made and not written must go as well; what made the writing fail says more.
+    let removed = std::fs::remove_file(&probe);
+    written.and(removed).map_err(|error| storage(probe, error))
 }
 
 fn storage(path: PathBuf, source: io::Error) -> Error {

@@ -298,3 +298,37 @@ fn after_a_failure_of_the_disk_the_next_call_opens_it_anew() {
     registry.compare_and_swap(&"s".into(), Some(Epoch(1)), &record, IntentChange::Keep).unwrap();
     assert_eq!(registry.load(&"s".into()).unwrap(), Some((record, None)));
 }
+
+#[test]
+fn a_registry_that_the_next_process_would_not_find_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let registry = Disk::open(&state).unwrap();
+    registry.examine().unwrap();
+    let mut names: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["registry.lock", FILE_NAME], "no trace");
+
+    let moved = dir.path().join("moved");
+    fs::rename(&state, &moved).unwrap();
+    let error = registry.examine().unwrap_err();
+    assert!(matches!(error, Error::Storage { .. }) && error.to_string().contains("registry.lock"), "{error}");
+    // What another process would make of it.
+    drop(Disk::open(&state).unwrap());
+    let error = registry.examine().unwrap_err();
+    let Error::Storage { source, .. } = error else { panic!("{error}") };
+    assert!(source.to_string().contains("was replaced"), "{source}");
+
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(&moved, &state).unwrap();
+    registry.examine().unwrap();
+    fs::rename(state.join(FILE_NAME), state.join("elsewhere")).unwrap();
+    let error = registry.examine().unwrap_err();
+    assert!(error.to_string().contains(FILE_NAME), "{error}");
+    fs::rename(state.join("elsewhere"), state.join(FILE_NAME)).unwrap();
+    registry.examine().unwrap();
+    // What can't be written: a directory stands where the probe would.
+    fs::create_dir(state.join("registry.probe")).unwrap();
+    let error = registry.examine().unwrap_err();
+    assert!(error.to_string().contains("registry.probe"), "{error}");
+}

@@ -759,6 +759,34 @@ fn what_was_lost_is_told_by_the_fence_while_that_is_on_its_way() {
 }
 
 #[test]
+fn a_loss_is_told_once_also_when_the_new_primary_begins_another_epoch() {
+    let mut sim = serving();
+    sim.freeze("a");
+    assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
+    sim.thaw("a");
+    sim.run_for(MS * 6000);
+    assert!(told_exactly(&sim), "{:?}", trace(&sim));
+    forget(&mut sim);
+    // Taken back: its primary begins another epoch without having lost anything.
+    sim.spoil("b", |order| matches!(order, Order::Demote { .. }), Spoil::Refuse, 1);
+    switchover(&mut sim, "c");
+    assert!(sim.run_until(MS * 8000, |sim| !sim.reports(0).is_empty()), "{}", reason(&sim));
+    assert_eq!(report(&sim).outcome, Outcome::Aborted);
+    sim.run_for(MS * 3000);
+    assert_eq!((standing(&sim).0.as_str(), standing(&sim).1), ("b", 3), "{}", reason(&sim));
+    let losses = |sim: &Sim| trace(sim).into_iter().filter(|line| line.starts_with("loss")).collect();
+    let told: Vec<String> = losses(&sim);
+    assert_eq!(told, Vec::<String>::new());
+    // The next failover has a loss of its own.
+    sim.freeze("b");
+    assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).1 == 4), "{}", reason(&sim));
+    sim.thaw("b");
+    sim.run_for(MS * 6000);
+    let told: Vec<String> = losses(&sim);
+    assert!(told.iter().any(|line| line.starts_with("loss b 4 exactly")), "{told:?}");
+}
+
+#[test]
 fn what_somebody_else_has_changed_is_no_failover_of_ours() {
     let mut sim = serving();
     sim.kill("a");

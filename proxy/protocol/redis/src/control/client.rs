@@ -111,9 +111,6 @@ pub(super) fn unexpected(name: &str) -> Refused {
 
 /// The refusal for an error reply (classes of PROTOCOL 10.1).
 pub(super) fn refusal(name: &str, text: &str) -> Refused {
-    // A server that does not know a command repeats its arguments, which are a password after AUTH.
-    let told = text.split(", with args beginning with").next().unwrap_or(text);
-    let quoted: String = told.chars().filter(|c| !c.is_control()).take(QUOTED_CHARS).collect();
     let failure = match failure_of(text) {
         Failure::Other if name == "AUTH" => Failure::Credentials,
         failure => failure,
@@ -127,8 +124,16 @@ pub(super) fn refusal(name: &str, text: &str) -> Refused {
         Some("WRONGPASS") => ": the configured user or password is wrong",
         _ => "",
     };
-    let quoted = quoted.trim_end_matches('.');
-    Refused::new(failure, format!("{name} was answered: {quoted}{remedy}"))
+    Refused::new(failure, format!("{name} was answered: {}{remedy}", quoted(text)))
+}
+
+/// An error reply as it can be shown: in one line of bounded length, without a full stop.
+pub(super) fn quoted(text: &str) -> String {
+    // A server that does not know a command repeats its arguments, which are a password after AUTH.
+    let told = text.split(", with args beginning with").next().unwrap_or(text);
+    let mut quoted: String = told.chars().filter(|c| !c.is_control()).take(QUOTED_CHARS).collect();
+    quoted.truncate(quoted.trim_end_matches('.').len());
+    quoted
 }
 
 /// Whether a server, or the gate in front of it, closes a connection that it has told this.

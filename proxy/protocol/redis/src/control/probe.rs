@@ -6,7 +6,7 @@ use foretoken_protocol::{Dial, Place, Refused};
 use foretoken_types::{Epoch, Failure, Home, InstanceId, Observation, OwnerClaim, Persistence};
 use tokio::time::Instant;
 
-use super::client::{Client, Pipeline, Replies, Reply, command, refusal};
+use super::client::{Client, Pipeline, Replies, Reply, command, quoted, refusal};
 use super::info::Info;
 use super::keys::{Keys, PROBE};
 use super::value::Value;
@@ -43,21 +43,28 @@ fn marker(reply: Reply) -> Result<Option<Value>, Refused> {
     }
 }
 
-/// Whether the write probe passed.
+/// Why the write probe was refused, with what would mend it; `None`: it passed.
 ///
 /// `SETRANGE key 0 ""` creates nothing, changes nothing and moves no offset, but is refused whenever a write would be.
-fn passed(reply: &Reply) -> Result<bool, Refused> {
+fn refused(reply: &Reply) -> Result<Option<String>, Refused> {
     match reply.value.error() {
-        None => Ok(true),
+        None => Ok(None),
         // Type errors come after every check of the server's state.
-        Some(text) if text.starts_with("WRONGTYPE ") => Ok(true),
+        Some(text) if text.starts_with("WRONGTYPE ") => Ok(None),
         Some(text) => match refusal(reply.name, text) {
             refused if refused.failure == Failure::Credentials => Err(refused),
-            refused => {
-                tracing::debug!(why = %refused.detail, "write probe failed");
-                Ok(false)
-            }
+            _ => Ok(Some(format!("{}{}", quoted(text), remedy(text)))),
         },
+    }
+}
+
+/// What an operator can do about writes that are refused.
+fn remedy(text: &str) -> &'static str {
+    match text.split(' ').next() {
+        Some("OOM") => "; raise maxmemory, delete keys, or let some be evicted (maxmemory-policy)",
+        Some("MISCONF") => "; see the server's log and give its disk room",
+        Some("NOREPLICAS") => "; fewer mirrors keep up than min-replicas-to-write asks for",
+        _ => "",
     }
 }
 
@@ -104,7 +111,7 @@ pub(super) async fn observe(
     let epoch = marker(epoch)?.and_then(|value| value.number());
     let owner = marker(replies.take()?)?.and_then(|value| value.text());
     let followers = marker(replies.take()?)?;
-    let writable = probe_writes && passed(&replies.take()?)?;
+    let refuses_writes = if probe_writes { refused(&replies.take()?)? } else { None };
     if ask_save {
         memory.save = Some((now, saves(&replies.take()?.value)));
     }
@@ -117,7 +124,8 @@ pub(super) async fn observe(
         history: info.history()?,
         previous_history: info.previous_history(),
         position: info.position()?,
-        writable,
+        writable: probe_writes && refuses_writes.is_none(),
+        refuses_writes,
         loading,
         persistence: persistence(&info, scheduled),
         keys: info.keys(),

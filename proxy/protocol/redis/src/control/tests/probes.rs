@@ -62,8 +62,12 @@ async fn a_full_memory_fails_the_probe_and_nothing_else() {
     assert!(writable(&mut control).await);
     server.ask("CONFIG SET", &["maxmemory", "1"]).await;
     assert!(!writable(&mut control).await);
+    let why = control.observe(true).await.unwrap().refuses_writes.unwrap();
+    assert!(why.starts_with("OOM command not allowed") && why.contains("; raise maxmemory"), "{why}");
+    assert_eq!(control.observe(false).await.unwrap().refuses_writes, None, "unknown without a probe");
     server.ask("CONFIG SET", &["maxmemory", "0"]).await;
     assert!(writable(&mut control).await);
+    assert_eq!(control.observe(true).await.unwrap().refuses_writes, None);
 }
 
 #[tokio::test]
