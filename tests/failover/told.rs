@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use foretoken_app::client::model::StoreStatus;
+use foretoken_app::client::model::{StoreStatus, SwitchoverOutcome};
 use foretoken_demo::servers::Server;
+use foretoken_demo::sidecar::STORE;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -56,6 +57,29 @@ async fn a_full_memory_is_told_with_what_would_mend_it() {
     let log = store.sidecar.log();
     logged(&log, &[IS_OVER]).await;
     assert_eq!((lines(&log, &[BEGINS, "OOM"]), lines(&log, &[IS_OVER])), (1, 1));
+}
+
+/// Of all primaries that is the one that an operator wants to leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_with_a_full_memory_is_left_by_a_switchover_however_long_it_was_full() {
+    let mut store = Store::start(2).await;
+    ask(&store.servers[0], &["CONFIG", "SET", "maxmemory", "1"]).await.expect("is set");
+    let client = redis::Client::open(store.servers[0].url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("it runs");
+    let (deadline, mut look) = (Instant::now() + LONG, tokio::time::interval(Duration::from_millis(50)));
+    let mut there = true;
+    while there {
+        look.tick().await;
+        assert!(Instant::now() < deadline, "the owner record does not run out");
+        let owner = format!("__ft:{{{STORE}}}:owner");
+        there = redis::cmd("EXISTS").arg(owner).query_async(&mut connection).await.expect("answers");
+    }
+    store.wait("the full memory", |status| said(status).contains("refuses writes: OOM")).await;
+    let report = store.switch().await;
+    assert_eq!(report.outcome, SwitchoverOutcome::Done, "{report:?}");
+    let mut through =
+        redis::Client::open(store.sidecar.url()).expect("a URL").get_connection().expect("serves");
+    redis::cmd("SET").arg("k").arg("v").query::<()>(&mut through).expect("the new primary has room");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ pub(crate) struct Ownership {
     registered_until: Option<BootInstant>,
     /// Until when nobody can have taken our place without our knowing: the primary has told who is in charge.
     heard_until: Option<BootInstant>,
+    /// The primary has refused to renew it because it takes no writes, from anybody.
+    unwritable: bool,
     claim: Option<Operation>,
     next_at: BootInstant,
 }
@@ -123,6 +125,15 @@ impl Machine {
             && self.ownership.until.is_some_and(|until| self.now < until)
     }
 
+    /// Whether nobody else can have come to be in charge: the owner record is ours, or it has run out at a primary that takes no
+    /// writes, by a look of now. Then only a switchover helps.
+    pub(crate) fn is_unrivalled(&self) -> bool {
+        let primary = self.posture.primary.as_ref().and_then(|id| self.fresh(id));
+        let unclaimed = primary.is_some_and(|found| is_primary(found) && !self.is_owned_elsewhere(found));
+        let owner = self.ownership.authority == Authority::Owner;
+        self.owns() || (owner && self.ownership.unwritable && unclaimed && !self.has_lapsed())
+    }
+
     /// Whether somebody else may have come to be in charge since the primary was last asked. Only a process that was stopped,
     /// or that could not reach the primary for very long, comes to that.
     pub(crate) fn has_lapsed(&self) -> bool {
@@ -206,6 +217,7 @@ impl Machine {
         if !rightless {
             self.heard(sent.at);
         }
+        self.ownership.unwritable = matches!(result, Err(Rejection { failure: Failure::NotServing, .. }));
         match result {
             Ok(Answer::Claimed(Claimed::Held)) => {
                 if !self.owns() {

@@ -36,6 +36,9 @@ impl Machine {
         };
         let owner = match &self.ownership.authority {
             Authority::Owner if self.owns() => check("in charge", true, "the owner record is ours"),
+            Authority::Owner if self.is_unrivalled() => {
+                check("in charge", true, "nobody can be instead: the primary takes no writes")
+            }
             Authority::Owner => check("in charge", false, "the owner record has not been renewed in time"),
             Authority::Follower(why) => check("in charge", false, format!("not in charge: {why}")),
             Authority::Undecided => check("in charge", false, "nobody is in charge yet"),

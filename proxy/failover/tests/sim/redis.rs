@@ -279,7 +279,7 @@ impl Cluster {
                 | Command::Claim(..)
                 | Command::Register(..)
         );
-        if writes && server.of.is_some() {
+        if writes && (server.of.is_some() || !server.writable) {
             return Reply::ReadOnly;
         }
         if (writes || probes) && now < server.paused_until {

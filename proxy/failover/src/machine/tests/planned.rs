@@ -572,6 +572,33 @@ fn what_keeps_a_switchover_from_beginning_is_named() {
 }
 
 #[test]
+fn a_primary_that_takes_no_writes_can_be_left_although_it_takes_no_owner_record() {
+    let mut sim = serving();
+    sim.cluster.server("a").writable = false;
+    sim.run_for(MS * 12_000);
+    assert!(!sim.sidecars[0].machine.owns(), "the record has run out");
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    assert!(sim.run_until(MS * 1000, |sim| !sim.reports(0).is_empty()));
+    assert_eq!(report(&sim).outcome, Outcome::Done, "{:?}", report(&sim));
+    assert!(sim.run_until(MS * 4000, |sim| sim.sidecars[0].machine.owns()), "the new one takes the record");
+
+    // It took one of another sidecar's in between.
+    let mut sim = serving();
+    sim.cluster.server("a").writable = false;
+    sim.run_for(MS * 10_500);
+    sim.cluster.server("a").writable = true;
+    let other = Command::Claim("other".into(), MS * 10_000);
+    sim.command("a", &other);
+    sim.cluster.server("a").writable = false;
+    sim.run_for(MS * 300);
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    assert_eq!(report(&sim).outcome, Outcome::Refused);
+    assert!(report(&sim).detail.contains("has not been renewed in time"), "{}", report(&sim).detail);
+}
+
+#[test]
 fn without_a_name_a_mirror_that_passes_every_check_is_chosen() {
     let mut sim = serving();
     sim.cluster.server("b").persistence = Persistence::None;

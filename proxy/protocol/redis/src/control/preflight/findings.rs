@@ -123,7 +123,8 @@ fn writes(facts: &Facts<'_>) -> Option<Finding> {
         // The key of the probe is another node's.
         (Some(text), _) if text.starts_with("MOVED ") => None,
         (Some(text), Role::Primary) => {
-            blocker("writes", format!("a write would be refused now ({text}); make it take writes first"))
+            // Who is in charge already can still move the role away from it.
+            warning("writes", format!("a write would be refused now ({text}); make it take writes first"))
         }
         (Some(text), Role::Mirror { .. }) => {
             warning("writes", format!("a write would be refused now ({text}), and so after a promotion"))

@@ -47,7 +47,7 @@ async fn each_weakness_is_found_with_its_weight() {
         ("version", Severity::Good),
         ("management", Severity::Good),
         ("role", Severity::Good),
-        ("writes", Severity::Blocker),
+        ("writes", Severity::Warning),
         ("replicas", Severity::Good),
         ("permissions", Severity::Good),
         ("persistence", Severity::Blocker),
