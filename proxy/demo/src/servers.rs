@@ -1,7 +1,7 @@
 //! Real redis-servers of one's own: on free ports, in a temporary directory, and gone with the value.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,13 +24,24 @@ pub struct Server {
     child: Option<Child>,
 }
 
+/// Below those that Linux gives to whoever asks for any: a connection that is made meanwhile does not take it.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
 /// A port that nobody uses now.
 ///
 /// # Errors
 ///
-/// The system has none.
+/// None of many is free.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    let mut last = None;
+    for _ in 0..100 {
+        let port = rand::random_range(PORTS);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("no port is free")))
 }
 
 impl Server {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::signal::Signal;
 
 /// Between two looks: one does for all the connections that were made meanwhile.
-const APART: Duration = Duration::from_millis(2);
+const APART: Duration = Duration::from_millis(1);
 
 /// What it is given.
 pub(super) struct Sighting {

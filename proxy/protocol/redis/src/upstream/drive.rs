@@ -163,7 +163,8 @@ fn turn(connection: &Connection, stream: &mut Stream, incoming: &mut Incoming, c
     if connection.state.get() == State::Closing && only_blocked && connection.out.borrow().is_empty() {
         return Turn::Done;
     }
-    if !incoming.has_room(connection, cx) {
+    // What a server says on its own on a new connection, as one that has no more of them, is the answer to the first request.
+    if !incoming.has_room(connection, cx) || connection.is_untouched() {
         return if progress { Turn::Progress } else { Turn::Idle };
     }
     let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
@@ -258,6 +259,11 @@ impl Incoming {
 }
 
 impl Connection {
+    /// Whether nothing was ever asked, and may still be.
+    fn is_untouched(&self) -> bool {
+        self.state.get() == State::Open && self.written.get() == 0 && self.slots.borrow().is_empty()
+    }
+
     /// Whether somebody waits for the socket, and everything that was submitted is sent and answered.
     fn may_leave(&self) -> bool {
         let idle = self.slots.borrow().is_empty() && self.out.borrow().is_empty();

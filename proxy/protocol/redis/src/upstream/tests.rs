@@ -1,4 +1,4 @@
-//! When a connection gives its socket away; the test is the server.
+//! What a connection does that nobody asked anything yet, and when it gives its socket away; the test is the server.
 
 use bytes::Bytes;
 use foretoken_protocol::Blocks;
@@ -58,6 +58,21 @@ async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     }
     let mut future = Pin::new(future);
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+}
+
+#[tokio::test]
+async fn what_a_server_says_that_turns_a_connection_away_answers_the_first_request() {
+    const WORDS: &str = "-ERR max number of clients reached\r\n";
+    let test = async {
+        let (upstream, mut server) = connected().await;
+        server.write_all(WORDS.as_bytes()).await.expect("is taken");
+        drop(server);
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(upstream.send(&ping()).await.expect("is answered").first, WORDS);
+    };
+    LocalSet::new().run_until(test).await;
 }
 
 #[tokio::test]
