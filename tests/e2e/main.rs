@@ -6,6 +6,7 @@ mod support;
 mod blocks;
 mod bounds;
 mod hold;
+mod looked;
 mod moved;
 mod pass;
 mod reads;

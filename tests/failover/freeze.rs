@@ -46,7 +46,7 @@ async fn a_thawed_primary_gets_no_acknowledgement_through() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_freeze_together_do_not_take_the_role_from_each_other_when_they_thaw() {
-    // So that it does not matter who answers first: nothing is acknowledged that only the primary has.
+    // On a busy machine it is chance after all who is heard first: nothing is acknowledged that only the primary has.
     let strict = "durability = \"synchronous-strict\"\n";
     let mut store = Store::start_with(2, |setup| setup.store = strict.to_owned()).await;
     let clients = store.clients();

@@ -108,6 +108,6 @@ async fn a_primary_that_executes_its_pause_late_does_not_keep_it() {
     let () = redis::cmd("SET").arg("k").arg("v").query_async(&mut bypass).await.expect("is written");
     // The pause would last for 5 s.
     let waited = thawed.elapsed();
-    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    assert!(waited < Duration::from_millis(4500), "{waited:?}");
     store.whole().await;
 }

@@ -121,6 +121,7 @@ async fn a_state_directory_that_a_restart_would_not_find_is_told() {
     store.wait("its end", |status| status.warnings.is_empty()).await;
     let log = store.sidecar.log();
     let begins = ["a restart would not find its state"];
+    logged(&log, &["the state directory can be used again"]).await;
     assert_eq!((lines(&log, &begins), lines(&log, &["the state directory can be used again"])), (1, 1));
     // With the whole directory the socket is gone, at which it could be asked.
     std::fs::remove_dir_all(&state).expect("is removed");

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use foretoken_app::BootClock;
 use foretoken_outbound::{
-    Ask, DataPlane, EndpointParams, Lookout, Policies, Policy, StoreFactory, StoreParams, Tunables, lookout,
+    Ask, DataPlane, EndpointParams, Lookout, Policies, Policy, Sight, StoreFactory, StoreParams, Tunables,
+    lookout,
 };
 use foretoken_protocol::BlockMap;
 use foretoken_protocol_redis::{Credentials, Redis};
@@ -25,6 +26,8 @@ pub struct DataPath {
     pub asks: mpsc::Receiver<Ask>,
     posture: watch::Sender<Arc<Posture>>,
     tunables: watch::Sender<Arc<Tunables>>,
+    /// Nobody looks at the endpoints but the test.
+    pub sights: Vec<Sight>,
     stop: watch::Sender<bool>,
     pub plane: Arc<DataPlane>,
     operation: u64,
@@ -34,13 +37,6 @@ pub struct DataPath {
 pub fn long_lease(epoch: Epoch) -> Lease {
     let times = LeaseTimes { ttl: Duration::from_secs(3600), ..LeaseTimes::default() };
     Lease::grant(epoch, BootClock.now(), &times)
-}
-
-/// Whoever answers is the right one, for the length of a test.
-fn seen() -> Lookout {
-    let (sight, lookout) = lookout();
-    sight.confirm(BootClock.now() + Duration::from_secs(3600));
-    lookout
 }
 
 impl DataPath {
@@ -71,6 +67,14 @@ impl DataPath {
     }
 
     async fn start_all(ports: &[u16], clients_most: usize, protocol: Redis) -> Self {
+        let path = Self::start_unseen(ports, clients_most, protocol).await;
+        // Whoever answers is the right one, for the length of a test.
+        path.sights.iter().for_each(|sight| sight.confirm(BootClock.now() + Duration::from_secs(3600)));
+        path
+    }
+
+    /// The same, and nobody has looked at a server.
+    pub async fn start_unseen(ports: &[u16], clients_most: usize, protocol: Redis) -> Self {
         let store = StoreId::from("test");
         let first = Posture {
             state: StoreState::Healthy,
@@ -87,17 +91,19 @@ impl DataPath {
         }));
         let (report, reports) = mpsc::channel(1024);
         let (ask, asks) = mpsc::channel(16);
+        let (sights, lookouts): (Vec<Sight>, Vec<Lookout>) = ports.iter().map(|_| lookout()).unzip();
         let endpoints = ports
             .iter()
+            .zip(lookouts)
             .enumerate()
-            .map(|(number, port)| EndpointParams {
+            .map(|(number, (port, lookout))| EndpointParams {
                 id: EndpointId::new(format!("e{number}")),
                 connector: Connector::plain(
                     Address::Tcp { host: "127.0.0.1".into(), port: *port },
                     Duration::from_secs(1),
                 ),
                 near: number == 1,
-                lookout: seen(),
+                lookout,
             })
             .collect();
         let params = StoreParams {
@@ -121,7 +127,7 @@ impl DataPath {
         let (_, no_tls) = watch::channel(None);
         let accepting = Arc::clone(&plane);
         tokio::spawn(async move { accepting.accept(listener, no_tls, 0, watch_stop).await });
-        Self { address, reports, asks, posture, tunables, stop, plane, operation: 0 }
+        Self { address, reports, asks, posture, tunables, sights, stop, plane, operation: 0 }
     }
 
     /// Changes the posture.

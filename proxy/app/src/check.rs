@@ -246,6 +246,7 @@ pub(crate) fn trouble(refused: &Refused) -> String {
             "see that it is up, not busy with one long command, and that no firewall is between"
         }
         Failure::NotServing => "it is up and does not serve: wait, or see its log",
+        Failure::Busy => "a script keeps it busy: wait, or SCRIPT KILL",
         Failure::Credentials if protocols::is_told_by_a_gate(&refused.detail) => {
             "set gate = true for a sidecar; check has no tokens: give it the address of the server behind the gate"
         }

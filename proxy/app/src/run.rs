@@ -352,7 +352,7 @@ impl Stores for Service {
     }
 
     fn exit(&self) {
-        // At once: whoever asked reads the answer that it is not ready, and no switchover begins any more.
+        // At once: whoever asked reads the answer that it is not ready, and no switchover is ordered any more.
         self.draining.store(true, Ordering::Relaxed);
         self.exit.notify_one();
     }

@@ -150,6 +150,9 @@ fn last_loss(loss: &LastLoss) -> String {
     let bytes = match (loss.exact, loss.bytes) {
         (true, 0) => "nothing".to_owned(),
         (true, bytes) => format!("{bytes} bytes of the change stream"),
+        (false, 0) if loss.kept_until_unix_ms.is_none() => {
+            format!("not known: {} was restarted and serves what it had on its disk", loss.endpoint)
+        }
         (false, 0) => "not known to be any".to_owned(),
         (false, bytes) => format!("at least {bytes} bytes of the change stream"),
     };

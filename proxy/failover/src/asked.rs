@@ -1,7 +1,8 @@
 //! An order to switch over, from its arrival until it is begun or refused.
 //!
 //! Right after a change of roles a mirror lacks what comes by itself: the first look since, a link, a measure of its lag. An
-//! order waits a moment for that, while the store serves on; it is refused at once for anything else.
+//! order waits a moment for that, while the store serves on; it is refused at once for anything else, and a dry run tells how it is
+//! now.
 
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ impl Machine {
         findings.extend(self.check_target(to.as_ref(), from.as_ref()));
         let failed = || findings.iter().filter(|finding| !finding.check.passed);
         let possible = failed().next().is_none();
-        if !possible && failed().all(|finding| finding.comes) && self.now < asked.until {
+        let waits = !asked.dry_run && self.now < asked.until;
+        if !possible && waits && failed().all(|finding| finding.comes) {
             self.asked = Some(asked);
             return;
         }

@@ -35,11 +35,19 @@ pub(crate) struct Endpoint {
     /// When its role was last changed by us: looks that began before tell nothing.
     pub(crate) changed: Option<BootInstant>,
     /// When it was last told to let writes wait, or that they go on, as long as it has not answered that.
-    pub(crate) paused: Option<BootInstant>,
+    pub(crate) paused: Option<Paused>,
     /// Repairs wait until then.
     pub(crate) repair_at: BootInstant,
     /// Why it is left as it is, though it should be a mirror of the primary.
     pub(crate) note: Option<String>,
+}
+
+/// An endpoint was told to let writes wait, or to let them go on, and has not answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paused {
+    pub(crate) told: BootInstant,
+    /// Since when it answers looks again.
+    pub(crate) answers: Option<BootInstant>,
 }
 
 impl Endpoint {

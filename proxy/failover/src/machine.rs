@@ -13,7 +13,7 @@ use foretoken_types::{
 
 use crate::asked::Asked;
 use crate::effect::{Effect, Order};
-use crate::endpoints::{Endpoint, is_primary};
+use crate::endpoints::{Endpoint, Paused, is_primary};
 use crate::event::{Answer, Event, Rejection, SaveFailure, Settings};
 use crate::invariants::{Facts, Invariants};
 use crate::knowledge::{Identity, Positions, Registry, Sent};
@@ -425,7 +425,7 @@ impl Machine {
             && let Some(endpoint) = self.endpoint_mut(&sent.endpoint)
         {
             // Unless it was told to let them wait again since.
-            endpoint.paused.take_if(|told| *told <= sent.at);
+            endpoint.paused.take_if(|paused| paused.told <= sent.at);
         }
         self.answer_claim(operation, &sent, &result);
         match &self.phase {
@@ -597,7 +597,7 @@ impl Machine {
         if matches!(order, Order::PauseWrites { .. } | Order::ResumeWrites)
             && let Some(endpoint) = self.endpoint_mut(endpoint)
         {
-            endpoint.paused = Some(now);
+            endpoint.paused = Some(Paused { told: now, answers: None });
         }
         let sent = Sent { endpoint: endpoint.clone(), order: order.clone(), at: self.now };
         self.sent.insert(operation, sent);

@@ -71,7 +71,10 @@ impl Machine {
             if let Some(blocker) = endpoint.blockers.first() {
                 return Some(format!("{}: {blocker}", endpoint.id));
             }
-            let bare = found.is_some_and(|found| is_primary(found) && found.persistence == Persistence::None);
+            // While it reads its log, Redis says that it keeps none.
+            let bare = found.is_some_and(|found| {
+                is_primary(found) && !found.loading && found.persistence == Persistence::None
+            });
             let current = self.posture.primary.as_ref().is_none_or(|primary| *primary == endpoint.id);
             if many && bare && current {
                 return Some(format!(
@@ -129,7 +132,9 @@ impl Machine {
     /// writes, by a look of now. Then only a switchover helps.
     pub(crate) fn is_unrivalled(&self) -> bool {
         let primary = self.posture.primary.as_ref().and_then(|id| self.fresh(id));
-        let unclaimed = primary.is_some_and(|found| is_primary(found) && !self.is_owned_elsewhere(found));
+        let unclaimed = primary.is_some_and(|found| {
+            is_primary(found) && found.refuses_writes.is_some() && !self.is_owned_elsewhere(found)
+        });
         let owner = self.ownership.authority == Authority::Owner;
         self.owns() || (owner && self.ownership.unwritable && unclaimed && !self.has_lapsed())
     }
@@ -167,6 +172,13 @@ impl Machine {
         }
         if let Some(other) = self.owner_elsewhere() {
             return Err(format!("sidecar {other} holds the owner record"));
+        }
+        if self.ownership.unwritable && !self.owns() {
+            return Err(
+                "the primary took no writes, so that other sidecars could not register as followers: their \
+                        writes would not be fenced"
+                    .to_owned(),
+            );
         }
         // Whoever was registered when a primary died can't renew that, and stops to acknowledge before it ends.
         let until = self.registration();
@@ -237,7 +249,10 @@ impl Machine {
             Ok(_) => self.ownership.registered_until = Some(sent.at + self.registration()),
             // The primary is in trouble, takes no writes or is none any more: its health and its role will tell. Who was owner
             // stays it for as long as the record lives.
-            Err(Rejection { failure: Failure::Refused | Failure::Timeout | Failure::NotServing, .. }) => {}
+            Err(Rejection {
+                failure: Failure::Refused | Failure::Timeout | Failure::NotServing | Failure::Busy,
+                ..
+            }) => {}
             Err(rejection) => {
                 if !self.owns() {
                     self.ownership.other = None;

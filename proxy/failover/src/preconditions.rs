@@ -64,6 +64,10 @@ impl Machine {
                 self.endpoint(id).is_some_and(|endpoint| endpoint.is_well()) && self.fresh(id).is_some();
             let words = if well { "answers" } else { "does not answer" };
             findings.push(check("primary", well, format!("{id} {words}")));
+            if self.endpoint(id).is_some_and(|endpoint| endpoint.paused.is_some()) {
+                let words = format!("{id} has not confirmed yet that it ended its last pause of writes");
+                findings.push(check("pause", false, words).which_comes(true));
+            }
         }
         (primary, findings)
     }

@@ -44,7 +44,7 @@ pub(crate) struct Down {
     fenced_old: bool,
     /// Every mirror was silent as well: what all had in common may end for all of them, for the primary a moment later.
     common: bool,
-    /// Until when the primary is waited for once a mirror has answered.
+    /// Since when the primary is waited for: a mirror has answered.
     last_chance: Option<BootInstant>,
     /// The mirror whose promotion was tried.
     attempted: Option<EndpointId>,
@@ -89,7 +89,10 @@ impl Down {
             Stage::Gather if !self.looks.is_empty() => {
                 soon.min((self.since + machine.params.choice_deadline).max(machine.now))
             }
-            Stage::Gather => self.last_chance.filter(|until| *until > machine.now).unwrap_or(soon),
+            Stage::Gather => {
+                let chance = self.last_chance.map(|began| began + machine.params.retry);
+                chance.filter(|until| *until > machine.now).unwrap_or(soon)
+            }
             Stage::FenceOld { until, .. } => *until,
             Stage::Promote { .. } => soon,
             Stage::Verify { again, until, order, .. } => {
@@ -263,7 +266,7 @@ impl Machine {
         let (lost, since, previous, fenced_old) =
             (down.lost.clone(), down.since, down.previous, down.fenced_old);
         let served = down.served;
-        if !fenced_old && let Some(found) = self.back(&lost, since) {
+        if !fenced_old && let Some(found) = self.back(&lost, since).or_else(|| self.back_at_last(&lost)) {
             match self.identity.as_ref().filter(|_| served) {
                 None => {
                     self.give_up_plan("the primary came back");
@@ -272,6 +275,7 @@ impl Machine {
                     return;
                 }
                 Some(identity) if identity.continues_in(&found) && is_primary(&found) => {
+                    self.vouch(&lost);
                     self.give_up_plan("the primary came back as it was");
                     self.resume(previous);
                     return;
@@ -298,7 +302,12 @@ impl Machine {
                     self.fence_old(choice);
                     return;
                 }
-                Err(why) => why,
+                Err(why) => {
+                    if let Phase::Down(down) = &mut self.phase {
+                        down.last_chance = None;
+                    }
+                    why
+                }
             },
             Err(why) => why,
         };
@@ -308,17 +317,23 @@ impl Machine {
     /// Whether the primary still has a moment to answer. Who froze or was cut off together with its mirrors has lost nothing, and
     /// it would be chance who is heard first.
     fn awaits_the_primary(&mut self, lost: &EndpointId) -> bool {
-        let (now, until) = (self.now, self.now + self.params.retry);
+        let (now, patience) = (self.now, self.params.retry);
         let Phase::Down(down) = &mut self.phase else { return false };
         if down.fenced_old || !down.common {
             return false;
         }
-        if let Some(until) = down.last_chance {
-            return now < until;
+        if let Some(began) = down.last_chance {
+            return now < began + patience;
         }
-        down.last_chance = Some(until);
+        down.last_chance = Some(now);
         self.order(lost, Order::Observe { probe: false });
         true
+    }
+
+    /// What `lost` showed to the look of its last chance: one is enough, though health asks for more.
+    fn back_at_last(&self, lost: &EndpointId) -> Option<Observation> {
+        let Phase::Down(Down { last_chance: Some(began), .. }) = &self.phase else { return None };
+        self.endpoint(lost)?.seen_since(*began).filter(|found| !found.loading).cloned()
     }
 
     /// What `lost` shows, if it serves again.

@@ -25,6 +25,7 @@ pub(crate) fn repair(machine: &mut Machine) {
     keep_history(machine, &record);
     publish_loss(machine, &record);
     show_redundancy(machine, &primary, &record);
+    note_answers(machine);
     if !machine.owns() {
         return;
     }
@@ -104,12 +105,24 @@ fn keep_marker(machine: &mut Machine, primary: &EndpointId) {
     }
 }
 
+/// Whoever is not in charge any more tells nobody anything; then a pause is over when its length has gone by since its server answers.
+fn note_answers(machine: &mut Machine) {
+    let (now, pause) = (machine.now, machine.params.pause);
+    for endpoint in &mut machine.endpoints {
+        let look = endpoint.look.as_ref().map(|look| look.asked);
+        if let Some(paused) = &mut endpoint.paused
+            && look.is_some_and(|asked| asked > paused.told)
+        {
+            let since = *paused.answers.get_or_insert(now);
+            endpoint.paused.take_if(|_| now.since(since) > pause);
+        }
+    }
+}
+
 /// A server that stood still executes late what it was told: a pause, when nobody waits for it any more. What was sent to it
 /// meanwhile may not have reached it, so it is told once more when it answers.
 fn resume_writes(machine: &mut Machine) {
-    let answers = |endpoint: &&Endpoint| {
-        endpoint.paused.is_some_and(|told| endpoint.look.as_ref().is_some_and(|look| look.asked > told))
-    };
+    let answers = |endpoint: &&Endpoint| endpoint.paused.is_some_and(|paused| paused.answers.is_some());
     let ids: Vec<EndpointId> =
         machine.endpoints.iter().filter(answers).map(|endpoint| endpoint.id.clone()).collect();
     for id in ids {

@@ -336,6 +336,16 @@ impl Machine {
             (Some((old, _)), new)
                 if !new.as_ref().is_some_and(|(new, probed)| is_primary(new) && !probed) =>
             {
+                if !self.goes_on_in(&old) {
+                    // Whoever was restarted in the middle of it comes back with less, or with nothing: the mirror has more.
+                    let why = format!("{from} came back with another run id or history");
+                    if self.identity.is_some() {
+                        self.begin_down(why);
+                    } else {
+                        self.begin_down_of_mirror(from, why);
+                    }
+                    return;
+                }
                 self.order(&from, Order::ResumeWrites);
                 if is_primary(&old) {
                     let position = old.position;
@@ -355,6 +365,16 @@ impl Machine {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether the primary of before the switchover, which shows `old` now, still has all that it had.
+    fn goes_on_in(&self, old: &Observation) -> bool {
+        let record = self.registry.record.as_ref();
+        match &self.identity {
+            // What it copied since it was demoted it has from its own mirror.
+            Some(identity) => identity.run_id == old.run_id,
+            None => record.is_none_or(|record| descends(old, record, None)),
         }
     }
 

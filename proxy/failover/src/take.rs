@@ -7,12 +7,12 @@ use foretoken_types::{
     Authority, BootInstant, EndpointId, Epoch, Failure, Observation, Operation, Position, StoreState,
 };
 
-use crate::effect::{Order, Outcome};
+use crate::effect::{Effect, Loss, Order, Outcome};
 use crate::event::{Answer, Rejection, Verdict};
 use crate::knowledge::Identity;
 use crate::machine::{LAPSED, Machine, Phase};
 use crate::record::{Cause, Record};
-use crate::{Effect, repair};
+use crate::repair;
 
 /// A primary on its way to being in charge.
 #[derive(Debug)]
@@ -174,9 +174,14 @@ impl Machine {
         }
         self.step_done("registry");
         let Phase::Take(take) = &self.phase else { return };
-        // An epoch that goes on with the same primary has lost nothing more.
+        // An epoch that goes on with the same primary has lost nothing more, unless it is another process: then nobody knows.
+        let restarted = self.posture.primary.as_ref() == Some(&take.primary)
+            && self.identity.as_ref().is_some_and(|identity| identity.run_id != take.found.run_id);
         if take.cause == Cause::Failover {
             self.loss_published = false;
+        } else if take.cause == Cause::Found && restarted {
+            let (endpoint, loss) = (take.primary.clone(), Loss::Bounded { at_least: 0, kept_until: None });
+            self.out.push(Effect::PublishLoss { epoch, endpoint, loss });
         }
         if self.ownership.authority == Authority::Owner {
             let primary = take.primary.clone();
@@ -224,7 +229,7 @@ impl Machine {
     }
 
     /// What was held against `primary` before it answered is past: it may have been found down while it was frozen.
-    fn vouch(&mut self, primary: &EndpointId) {
+    pub(crate) fn vouch(&mut self, primary: &EndpointId) {
         if let Some(endpoint) = self.endpoint_mut(primary) {
             endpoint.verdict = Verdict::Unknown;
         }

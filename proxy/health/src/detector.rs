@@ -245,7 +245,7 @@ impl Detector {
                 self.alive_in_a_row = self.alive_in_a_row.saturating_add(1);
             }
             // It answers: neither good nor dead.
-            Err(Failure::Credentials | Failure::NotServing) => {
+            Err(Failure::Credentials | Failure::NotServing | Failure::Busy) => {
                 self.answered(latency);
                 self.loading = 0;
                 self.good_in_a_row = 0;
@@ -266,7 +266,7 @@ impl Detector {
     /// process still accepts.
     pub fn reached(&mut self, reach: Result<(), Failure>, now: BootInstant) {
         match reach {
-            Ok(()) | Err(Failure::Credentials | Failure::NotServing) => {
+            Ok(()) | Err(Failure::Credentials | Failure::NotServing | Failure::Busy) => {
                 self.reach = Streak::default();
                 self.refusals = None;
             }

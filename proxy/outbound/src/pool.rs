@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use foretoken_protocol::{Meter, Protocol, Retire, Upstream};
-use foretoken_types::{Access, Epoch, Fault, FaultKind};
+use foretoken_types::{Epoch, Fault, FaultKind};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 
@@ -19,7 +19,9 @@ use crate::view::View;
 /// Most session keys with a shared connection of their own; sessions beyond that get a connection each.
 const SHARED_KEYS_MOST: usize = 256;
 
-/// How long a new connection to a mirror waits for a look at it.
+/// How long a new connection to the primary waits for a look at it, unless connecting may take longer.
+const LOOK_MOST: Duration = Duration::from_secs(1);
+/// How long one to a mirror does.
 const UNSEEN_MOST: Duration = Duration::from_millis(300);
 
 /// By endpoint number, epoch and session key.
@@ -43,6 +45,17 @@ pub(crate) struct Pool<P: Protocol> {
     shared: RefCell<SharedOnes<P>>,
     /// Every connection that may still be open, so that a fence reaches all of them.
     register: RefCell<Register<P::Upstream>>,
+}
+
+/// A connection that is closed unless it is used: who wanted it may have left.
+struct Unused<'a, U: Upstream>(Option<&'a U>);
+
+impl<U: Upstream> Drop for Unused<'_, U> {
+    fn drop(&mut self) {
+        if let Some(upstream) = self.0 {
+            upstream.close();
+        }
+    }
 }
 
 struct Register<U> {
@@ -148,11 +161,15 @@ impl<P: Protocol> Pool<P> {
         match self.protocol.connect(&params.connector, key, shared, meter).await {
             Ok(upstream) if self.view.epoch() == epoch => {
                 self.register.borrow_mut().add(epoch, upstream.clone());
-                if self.is_vouched_for(endpoint, epoch, &upstream).await {
-                    return Ok(upstream);
-                }
-                upstream.close();
-                Err(Fault::safe(FaultKind::EpochMoved))
+                let mut unused = Unused(Some(&upstream));
+                self.looked_at(endpoint, epoch).await.inspect_err(|fault| {
+                    if fault.kind == FaultKind::Connect {
+                        tally.connect_failed();
+                    }
+                })?;
+                unused.0 = None;
+                drop(unused);
+                Ok(upstream)
             }
             Ok(upstream) => {
                 upstream.close();
@@ -165,28 +182,38 @@ impl<P: Protocol> Pool<P> {
         }
     }
 
-    /// Waits for a look at the endpoint that began after this connection was made. `false`: the connection is good for nothing.
-    async fn is_vouched_for(&self, endpoint: usize, epoch: Epoch, upstream: &P::Upstream) -> bool {
-        let params = &self.endpoints[endpoint].params;
+    /// Waits for a look at the endpoint that begins from now on, and that finds what the posture of `epoch` takes it for.
+    async fn looked_at(&self, endpoint: usize, epoch: Epoch) -> Result<(), Fault> {
+        let EndpointParams { lookout, connector, .. } = &self.endpoints[endpoint].params;
+        let as_primary = self.view.is_primary(endpoint);
+        let stands = || {
+            let role =
+                if as_primary { self.view.is_served_by(endpoint) } else { self.view.is_route(endpoint) };
+            role && self.view.epoch() == epoch
+        };
         let mut posture = self.view.watch();
-        let mut confirmed = pin!(params.lookout.confirmed_since(self.view.now()));
-        let is_primary = || self.view.primary_for(Access::Read, self.view.now()) == Some((endpoint, epoch));
-        let began_as_primary = is_primary();
-        // What mirrors tell may be stale, and is wanted most when nobody is left who could look.
-        let limit = if began_as_primary { params.connector.limit } else { UNSEEN_MOST };
-        let mut limit = pin!(tokio::time::sleep(limit));
+        let mut confirmed = pin!(lookout.confirmed_since(self.view.now()));
+        let mut limit =
+            pin!(tokio::time::sleep(if as_primary { connector.limit.max(LOOK_MOST) } else { UNSEEN_MOST }));
         loop {
+            if !stands() {
+                return Err(Fault::safe(FaultKind::EpochMoved));
+            }
             tokio::select! {
                 biased;
-                () = &mut confirmed => return upstream.is_open(),
-                changed = posture.changed() => {
-                    if changed.is_err() || !upstream.is_open() || (began_as_primary && !is_primary()) {
-                        return false;
+                // A control plane that is gone says nothing any more; the last posture stays in force until its lease ends.
+                Ok(()) = posture.changed() => {}
+                () = &mut confirmed => break,
+                () = &mut limit => {
+                    if as_primary {
+                        return Err(Fault::safe(FaultKind::Connect));
                     }
+                    // What mirrors tell may be stale, and is wanted most when nobody is left who could look.
+                    break;
                 }
-                () = &mut limit => return !began_as_primary && upstream.is_open(),
             }
         }
+        if stands() { Ok(()) } else { Err(Fault::safe(FaultKind::EpochMoved)) }
     }
 
     /// Ends the connections of every epoch before `epoch`.

@@ -163,6 +163,22 @@ impl View {
         self.primary.get().filter(|_| posture.admits(access, now)).map(|primary| (primary, posture.epoch))
     }
 
+    /// Whether the posture names this endpoint as the primary, whatever it lets through now.
+    pub(crate) fn is_primary(&self, endpoint: usize) -> bool {
+        drop(self.posture());
+        self.primary.get() == Some(endpoint)
+    }
+
+    /// Whether it is the primary, and takes requests now.
+    pub(crate) fn is_served_by(&self, endpoint: usize) -> bool {
+        self.primary_for(Access::Read, self.now()).is_some_and(|(primary, _)| primary == endpoint)
+    }
+
+    /// Whether it is a mirror that may be asked.
+    pub(crate) fn is_route(&self, endpoint: usize) -> bool {
+        self.posture().mirrors.iter().any(|route| self.index(&route.endpoint) == Some(endpoint))
+    }
+
     /// Where `batch` may go now; `None`: nowhere yet.
     pub(crate) fn admit(&self, batch: &Batch, reader: &Reader, now: BootInstant) -> Option<Target> {
         let may_be_stale = batch.access == Access::Read && !reader.pinned;

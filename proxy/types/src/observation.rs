@@ -100,6 +100,8 @@ pub enum Failure {
     Timeout,
     /// It answers that it is not in a state to serve (`LOADING`, `MISCONF` …).
     NotServing,
+    /// It answers that a script keeps it busy: the process that was there before, which shows nothing now.
+    Busy,
     /// It refuses our credentials, or lacks a permission.
     Credentials,
     /// Anything else that keeps us from knowing (name resolution, TLS, malformed reply).
@@ -108,8 +110,8 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 5] =
-        [Self::Refused, Self::Timeout, Self::NotServing, Self::Credentials, Self::Other];
+    pub const ALL: [Self; 6] =
+        [Self::Refused, Self::Timeout, Self::NotServing, Self::Busy, Self::Credentials, Self::Other];
 
     /// The label in metrics.
     #[must_use]
@@ -118,6 +120,7 @@ impl Failure {
             Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::NotServing => "not_serving",
+            Self::Busy => "busy",
             Self::Credentials => "credentials",
             Self::Other => "other",
         }

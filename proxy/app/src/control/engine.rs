@@ -339,17 +339,22 @@ impl Engine {
 
     /// Data threads wait to hear who answers on their new connections.
     fn sighted(&mut self, endpoint: usize, asked: BootInstant, found: Result<Box<Observation>, Failure>) {
-        let at = &self.endpoints[endpoint];
+        let id = self.endpoints[endpoint].id.clone();
         match found {
-            Ok(found) if self.machine.is_as_known(&at.id, &found) => at.sight.confirm(asked),
-            Ok(found) => {
-                let endpoint = at.id.clone();
-                self.step(Event::Observed { endpoint, asked, probed: false, found: Ok(found) });
+            Ok(found) if self.machine.is_as_known(&id, &found) => {
+                // What it says of its link and its position decides whether it may be read from as a mirror.
+                let now = self.clock.now();
+                self.place(endpoint, Ok(&found), now);
+                self.mirrors(now);
+                self.endpoints[endpoint].sight.confirm(asked);
             }
-            // It answers, and nobody knows better than before: a script keeps it busy, or a permission was taken away.
-            Err(Failure::Credentials | Failure::NotServing) => at.sight.confirm(asked),
+            Ok(found) => {
+                self.step(Event::Observed { endpoint: id, asked, probed: false, found: Ok(found) });
+            }
+            // One that was just restarted runs no script yet.
+            Err(Failure::Busy) => self.endpoints[endpoint].sight.confirm(asked),
             // The regular looks say the same, and know what follows from it.
-            Err(Failure::Refused | Failure::Timeout | Failure::Other) => {}
+            Err(_) => {}
         }
     }
 
@@ -528,6 +533,7 @@ impl Engine {
                     self.metrics.lost(bytes);
                 }
                 let loss = status::loss(self.loss.take(), epoch, endpoint, loss, self.clock.now());
+                let restarted = self.machine.posture().primary.as_ref() == Some(&loss.endpoint);
                 tracing::warn!(
                     store = %self.params.store,
                     endpoint = %loss.endpoint,
@@ -535,7 +541,12 @@ impl Engine {
                     bytes = loss.bytes,
                     exact = loss.exact,
                     kept_until_unix_ms = loss.kept_until_unix_ms,
-                    "what the old primary had and the new one never got"
+                    "{}",
+                    if restarted {
+                        "the primary was restarted and serves on: what it had not on its disk is lost"
+                    } else {
+                        "what the old primary had and the new one never got"
+                    }
                 );
                 self.loss = Some(loss);
                 self.shown = None;

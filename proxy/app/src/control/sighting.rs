@@ -26,19 +26,19 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
-    /// Looks until nobody listens any more.
+    /// Looks until nobody listens any more; for the first time at once, so that its connection is there before those of clients.
     pub(super) async fn run(mut self) {
-        loop {
-            tokio::select! {
-                () = self.sight.wished() => {}
-                () = self.signals.closed() => return,
-            }
+        while !self.signals.is_closed() {
             let asked = self.clock.now();
             let found = self.control.observe(false).await;
             let found = found.map(Box::new).map_err(|refused| refused.failure);
-            // A closed channel ends it at the next turn. After a failure the next regular look is as good.
+            // A closed channel ends it at once. After a failure the next regular look is as good.
             self.signals.send(Signal::Sighted { endpoint: self.endpoint, asked, found }).await.ok();
             tokio::time::sleep(APART).await;
+            tokio::select! {
+                () = self.sight.wished() => {}
+                () = self.signals.closed() => {}
+            }
         }
     }
 }

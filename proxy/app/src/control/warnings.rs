@@ -37,7 +37,7 @@ impl Warnings {
     pub(super) fn list(&self) -> Vec<String> {
         let refuses = self.refuses.as_ref().map(|why| format!("refuses writes: {why}"));
         let disk =
-            self.disk.then(|| "its last write to disk failed: see its log and give its disk room".to_owned());
+            self.disk.then(|| "its last write to disk failed: see its log: its disk is full or fails, or there is no memory for a snapshot".to_owned());
         refuses.into_iter().chain(disk).collect()
     }
 

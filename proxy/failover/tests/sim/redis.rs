@@ -360,7 +360,7 @@ impl Cluster {
             previous_history: server.previous.clone(),
             position: server.position(),
             writable: server.of.is_none() && server.writable,
-            refuses_writes: None,
+            refuses_writes: (server.of.is_none() && !server.writable).then(|| "OOM".to_owned()),
             loading: false,
             persistence: server.persistence,
             keys: server.keys(),

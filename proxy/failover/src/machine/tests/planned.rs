@@ -72,6 +72,36 @@ fn writes_of_clients_wait_and_none_is_lost() {
 }
 
 #[test]
+fn a_primary_that_is_restarted_with_less_in_the_middle_of_a_switchover_does_not_get_the_role_back() {
+    for after in 0..40 {
+        for keep in [0, 5] {
+            let mut sim = serving();
+            let writes: Vec<_> = (0..20).map(|_| sim.write("a")).collect();
+            sim.run_for(MS * 1000);
+            for mirror in ["b", "c"] {
+                sim.cluster.server(mirror).stalled = true;
+            }
+            forget(&mut sim);
+            switchover(&mut sim, "b");
+            sim.run_for(MS / 4 * after);
+            sim.kill("a");
+            let index = sim.cluster.index(&"a".into());
+            sim.cluster.restart(index, keep);
+            // The connection over which it would be demoted is broken.
+            sim.spoil("a", |order| matches!(order, Order::Demote { .. }), Spoil::Refuse, 1);
+            sim.run_for(MS * 10_000);
+            let (primary, ..) = standing(&sim);
+            let lacks = writes.iter().filter(|write| !sim.cluster.server(&primary).has(**write)).count();
+            assert!(
+                !sim.serves(0) || lacks == 0,
+                "{after}, {keep}: {primary} lacks {lacks}; {}",
+                reason(&sim)
+            );
+        }
+    }
+}
+
+#[test]
 fn a_dry_run_tells_and_touches_nothing() {
     let mut sim = serving();
     forget(&mut sim);
@@ -582,6 +612,15 @@ fn a_primary_that_takes_no_writes_can_be_left_although_it_takes_no_owner_record(
     assert!(sim.run_until(MS * 1000, |sim| !sim.reports(0).is_empty()));
     assert_eq!(report(&sim).outcome, Outcome::Done, "{:?}", report(&sim));
     assert!(sim.run_until(MS * 4000, |sim| sim.sidecars[0].machine.owns()), "the new one takes the record");
+
+    // When such a primary is lost, somebody may be registered nowhere and still serve.
+    let mut sim = serving();
+    sim.cluster.server("a").writable = false;
+    sim.run_for(MS * 12_000);
+    sim.kill("a");
+    sim.run_for(MS * 5000);
+    assert!(reason(&sim).contains("other sidecars could not register"), "{}", reason(&sim));
+    assert_eq!(standing(&sim).0, "a");
 
     // It took one of another sidecar's in between.
     let mut sim = serving();

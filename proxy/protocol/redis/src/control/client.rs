@@ -148,7 +148,8 @@ fn is_of_a_gate(text: &str) -> bool {
 fn failure_of(text: &str) -> Failure {
     match text.split(' ').next().unwrap_or_default() {
         "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" => Failure::Credentials,
-        "LOADING" | "MISCONF" | "OOM" | "READONLY" | "NOREPLICAS" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN"
+        "BUSY" => Failure::Busy,
+        "LOADING" | "MISCONF" | "OOM" | "READONLY" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
         | "TRYAGAIN" | "UNBLOCKED" => Failure::NotServing,
         "ERR" if is_farewell(text) => Failure::NotServing,
         _ => Failure::Other,

@@ -124,7 +124,12 @@ fn writes(facts: &Facts<'_>) -> Option<Finding> {
         (Some(text), _) if text.starts_with("MOVED ") => None,
         (Some(text), Role::Primary) => {
             // Who is in charge already can still move the role away from it.
-            warning("writes", format!("a write would be refused now ({text}); make it take writes first"))
+            warning(
+                "writes",
+                format!(
+                    "a write would be refused now ({text}): nobody takes charge of it until it takes writes"
+                ),
+            )
         }
         (Some(text), Role::Mirror { .. }) => {
             warning("writes", format!("a write would be refused now ({text}), and so after a promotion"))
