@@ -47,7 +47,7 @@ pub(crate) struct Pool<P: Protocol> {
     register: RefCell<Register<P::Upstream>>,
 }
 
-/// A connection that is closed unless it is used: who wanted it may have left.
+/// Closes a connection that nobody will use, because who wanted it has left or may not have it.
 struct Unused<'a, U: Upstream>(Option<&'a U>);
 
 impl<U: Upstream> Drop for Unused<'_, U> {
@@ -128,8 +128,8 @@ impl<P: Protocol> Pool<P> {
         }
         .boxed_local()
         .shared();
-        // A task of its own drives it, so that it does not depend on the session that happened to ask first. It ends with
-        // the connector's time limit.
+        // A task of its own drives it, so that it does not depend on the session that happened to ask first. It ends within
+        // the limits of connecting and of the look.
         tokio::task::spawn_local(connecting.clone().map(drop));
         shared.insert(at, Entry::Connecting(connecting.clone()));
         Found::Connecting(connecting)
