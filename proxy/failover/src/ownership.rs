@@ -28,7 +28,7 @@ pub(crate) struct Ownership {
     /// Until when nobody can have taken our place without our knowing: the primary has told who is in charge.
     heard_until: Option<BootInstant>,
     /// The primary has refused to renew it because it takes no writes, from anybody.
-    unwritable: bool,
+    pub(crate) unwritable: bool,
     claim: Option<Operation>,
     next_at: BootInstant,
 }
@@ -229,7 +229,14 @@ impl Machine {
         if !rightless {
             self.heard(sent.at);
         }
-        self.ownership.unwritable = matches!(result, Err(Rejection { failure: Failure::NotServing, .. }));
+        match result {
+            Err(Rejection { failure: Failure::NotServing | Failure::Busy, .. }) => {
+                self.ownership.unwritable = true;
+            }
+            // Silence tells nothing of writes, and comes before a loss.
+            Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }) => {}
+            _ => self.ownership.unwritable = false,
+        }
         match result {
             Ok(Answer::Claimed(Claimed::Held)) => {
                 if !self.owns() {

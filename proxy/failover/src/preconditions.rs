@@ -39,7 +39,9 @@ impl Machine {
             Authority::Owner if self.is_unrivalled() => {
                 check("in charge", true, "nobody can be instead: the primary takes no writes")
             }
-            Authority::Owner => check("in charge", false, "the owner record has not been renewed in time"),
+            // That the primary takes no writes is told by a look that probes, which comes.
+            Authority::Owner => check("in charge", false, "the owner record has not been renewed in time")
+                .which_comes(self.ownership.unwritable),
             Authority::Follower(why) => check("in charge", false, format!("not in charge: {why}")),
             Authority::Undecided => check("in charge", false, "nobody is in charge yet"),
         };

@@ -269,6 +269,7 @@ impl Machine {
         if !fenced_old && let Some(found) = self.back(&lost, since).or_else(|| self.back_at_last(&lost)) {
             match self.identity.as_ref().filter(|_| served) {
                 None => {
+                    self.vouch(&lost);
                     self.give_up_plan("the primary came back");
                     // With looks of now: another sidecar may have promoted somebody meanwhile.
                     self.find_out_anew();
@@ -302,15 +303,13 @@ impl Machine {
                     self.fence_old(choice);
                     return;
                 }
-                Err(why) => {
-                    if let Phase::Down(down) = &mut self.phase {
-                        down.last_chance = None;
-                    }
-                    why
-                }
+                Err(why) => why,
             },
             Err(why) => why,
         };
+        if let Phase::Down(down) = &mut self.phase {
+            down.last_chance = None;
+        }
         self.without_failover(refusal, since);
     }
 

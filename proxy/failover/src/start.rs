@@ -322,7 +322,8 @@ impl Machine {
         match (old, new) {
             (old, Some((new, true)))
                 if is_primary(&new)
-                    && new.writable
+                    // To one that has it all and takes no writes there is no way back to another that has less.
+                    && (new.writable || old.as_ref().is_some_and(|(old, _)| !self.goes_on_in(old, None)))
                     && (self.holds_our_data(&new)
                         // With nothing left to go back to, what it has is what there is.
                         || old.as_ref().is_none_or(|(old, _)| old.history == new.history)) =>
@@ -336,10 +337,14 @@ impl Machine {
             (Some((old, _)), new)
                 if !new.as_ref().is_some_and(|(new, probed)| is_primary(new) && !probed) =>
             {
-                if !self.goes_on_in(&old) {
+                let mirror = new.as_ref().map(|(new, _)| new).filter(|new| self.is_our_mirror(new));
+                if !self.goes_on_in(&old, mirror) {
                     // Whoever was restarted in the middle of it comes back with less, or with nothing: the mirror has more.
                     let why = format!("{from} came back with another run id or history");
-                    if self.identity.is_some() {
+                    let ordered = mirror.is_some() && (demoted || !is_primary(&old));
+                    if ordered && self.automatic_failover().is_err() {
+                        self.promote_to_resolve(to);
+                    } else if self.identity.is_some() {
                         self.begin_down(why);
                     } else {
                         self.begin_down_of_mirror(from, why);
@@ -368,14 +373,23 @@ impl Machine {
         }
     }
 
-    /// Whether the primary of before the switchover, which shows `old` now, still has all that it had.
-    fn goes_on_in(&self, old: &Observation) -> bool {
+    /// Whether the primary of before the switchover, which shows `old` now, still has all that it had. `mirror`: what the other
+    /// one shows, if that is a mirror with our data.
+    fn goes_on_in(&self, old: &Observation, mirror: Option<&Observation>) -> bool {
         let record = self.registry.record.as_ref();
         match &self.identity {
             // What it copied since it was demoted it has from its own mirror.
             Some(identity) => identity.run_id == old.run_id,
-            None => record.is_none_or(|record| descends(old, record, None)),
+            // A mirror is never ahead of its primary, unless that was restarted: then it counts anew, or from its snapshot.
+            None => {
+                record.is_none_or(|record| descends(old, record, None))
+                    && mirror.is_none_or(|mirror| mirror.position <= old.position)
+            }
         }
+    }
+
+    fn is_our_mirror(&self, found: &Observation) -> bool {
+        !is_primary(found) && self.holds_our_data(found)
     }
 
     fn promote_to_resolve(&mut self, endpoint: EndpointId) {

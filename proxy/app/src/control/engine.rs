@@ -351,7 +351,7 @@ impl Engine {
             Ok(found) => {
                 self.step(Event::Observed { endpoint: id, asked, probed: false, found: Ok(found) });
             }
-            // One that was just restarted runs no script yet.
+            // One that was just restarted runs no script for long yet (`busy-reply-threshold`, 5 s by default).
             Err(Failure::Busy) => self.endpoints[endpoint].sight.confirm(asked),
             // The regular looks say the same, and know what follows from it.
             Err(_) => {}
@@ -533,7 +533,7 @@ impl Engine {
                     self.metrics.lost(bytes);
                 }
                 let loss = status::loss(self.loss.take(), epoch, endpoint, loss, self.clock.now());
-                let restarted = self.machine.posture().primary.as_ref() == Some(&loss.endpoint);
+                let restarted = loss.bytes == 0 && !loss.exact && loss.kept_until_unix_ms.is_none();
                 tracing::warn!(
                     store = %self.params.store,
                     endpoint = %loss.endpoint,

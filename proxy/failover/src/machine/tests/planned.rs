@@ -1,6 +1,6 @@
 //! Planned switchovers: the order of steps, and what is left of one that fails at each of them.
 
-use foretoken_types::Persistence;
+use foretoken_types::{Persistence, Writers};
 
 use super::sim::Spoil;
 use super::sim::redis::{Command, Entry};
@@ -99,6 +99,24 @@ fn a_primary_that_is_restarted_with_less_in_the_middle_of_a_switchover_does_not_
             );
         }
     }
+}
+
+/// Nobody may promote without being asked, and somebody was asked.
+#[test]
+fn a_switchover_whose_old_primary_was_demoted_and_restarted_is_finished_whoever_else_writes() {
+    let mut sim = serving();
+    sim.sidecars[0].machine.params.writers = Writers::Others;
+    let writes: Vec<_> = (0..20).map(|_| sim.write("a")).collect();
+    sim.run_for(MS * 1000);
+    sim.spoil("b", |order| *order == Order::Promote, Spoil::Refuse, 1);
+    switchover(&mut sim, "b");
+    assert!(sim.run_until(MS * 1000, |sim| sim.cluster.servers[0].of.is_some()), "{}", reason(&sim));
+    sim.kill("a");
+    let index = sim.cluster.index(&"a".into());
+    sim.cluster.restart(index, 5);
+    assert!(sim.run_until(MS * 10_000, |sim| sim.serves(0)), "{}", reason(&sim));
+    assert_eq!(standing(&sim).0, "b");
+    assert!(writes.iter().all(|write| sim.cluster.server("b").has(*write)));
 }
 
 #[test]
@@ -614,13 +632,19 @@ fn a_primary_that_takes_no_writes_can_be_left_although_it_takes_no_owner_record(
     assert!(sim.run_until(MS * 4000, |sim| sim.sidecars[0].machine.owns()), "the new one takes the record");
 
     // When such a primary is lost, somebody may be registered nowhere and still serve.
-    let mut sim = serving();
-    sim.cluster.server("a").writable = false;
-    sim.run_for(MS * 12_000);
-    sim.kill("a");
-    sim.run_for(MS * 5000);
-    assert!(reason(&sim).contains("other sidecars could not register"), "{}", reason(&sim));
-    assert_eq!(standing(&sim).0, "a");
+    for more in 0..32 {
+        let mut sim = serving();
+        sim.cluster.server("a").writable = false;
+        sim.run_for(MS * 12_000 + MS * 100 * more);
+        if more % 2 == 0 {
+            sim.kill("a");
+        } else {
+            sim.freeze("a");
+        }
+        sim.run_for(MS * 5000);
+        assert!(reason(&sim).contains("other sidecars could not register"), "{more}: {}", reason(&sim));
+        assert_eq!(standing(&sim).0, "a");
+    }
 
     // It took one of another sidecar's in between.
     let mut sim = serving();
@@ -633,6 +657,7 @@ fn a_primary_that_takes_no_writes_can_be_left_although_it_takes_no_owner_record(
     sim.run_for(MS * 300);
     forget(&mut sim);
     switchover(&mut sim, "b");
+    assert!(sim.run_until(MS * 3000, |sim| !sim.reports(0).is_empty()));
     assert_eq!(report(&sim).outcome, Outcome::Refused);
     assert!(report(&sim).detail.contains("has not been renewed in time"), "{}", report(&sim).detail);
 }

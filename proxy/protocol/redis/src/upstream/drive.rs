@@ -28,6 +28,8 @@ struct Incoming {
     /// How many bytes at its front have been scanned: the beginning of the first slot's reply.
     scanned: usize,
     scanner: ReplyScanner,
+    /// Something came before anything was asked: it waits for the first request.
+    early: bool,
     /// Since when the first slot's client takes nothing.
     stalled: Option<Instant>,
 }
@@ -163,9 +165,14 @@ fn turn(connection: &Connection, stream: &mut Stream, incoming: &mut Incoming, c
     if connection.state.get() == State::Closing && only_blocked && connection.out.borrow().is_empty() {
         return Turn::Done;
     }
-    // What a server says on its own on a new connection, as one that has no more of them, is the answer to the first request.
-    if !incoming.has_room(connection, cx) || connection.is_untouched() {
+    if !incoming.has_room(connection, cx) || (incoming.early && connection.is_untouched()) {
         return if progress { Turn::Progress } else { Turn::Idle };
+    }
+    if std::mem::take(&mut incoming.early) {
+        return match incoming.split(connection) {
+            Ok(()) => Turn::Progress,
+            Err(kind) => Turn::Gone(kind),
+        };
     }
     let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
     let mut buf = ReadBuf::uninit(&mut space);
@@ -176,6 +183,11 @@ fn turn(connection: &Connection, stream: &mut Stream, incoming: &mut Incoming, c
         Poll::Ready(Err(_)) => return Turn::Gone(FaultKind::Reset),
         Poll::Ready(Ok(())) if buf.filled().is_empty() => return Turn::Gone(FaultKind::Reset),
         Poll::Ready(Ok(())) => incoming.buffer.extend_from_slice(buf.filled()),
+    }
+    if connection.is_untouched() {
+        // What a server says on its own on a new connection, as one that has no more of them, answers the first request.
+        incoming.early = true;
+        return Turn::Progress;
     }
     match incoming.split(connection) {
         Ok(()) => Turn::Progress,
