@@ -337,3 +337,6 @@ impl Machine {
         Some(operation)
     }
 }
+
+#[cfg(test)]
+mod tests;
