@@ -123,3 +123,19 @@ fn only_suspicion_speaks_against_an_endpoint() {
         assert_eq!(endpoint.is_well(), well, "{verdict:?}");
     }
 }
+
+#[test]
+fn a_look_is_still_to_come_before_the_first_one_and_after_a_change_of_role() {
+    let mut endpoint = Endpoint::new("a".into());
+    assert_eq!((endpoint.is_unlooked(), endpoint.silence()), (true, "was not looked at yet"));
+    endpoint.learn(at(1), false, Ok(found("x")));
+    // Also when that was long ago.
+    assert_eq!((endpoint.is_unlooked(), endpoint.silence()), (false, "does not answer"));
+    endpoint.forget(at(2));
+    assert_eq!((endpoint.is_unlooked(), endpoint.silence()), (true, "was not looked at yet"));
+    endpoint.learn(at(3), false, Err(Failure::Timeout));
+    assert_eq!((endpoint.is_unlooked(), endpoint.silence()), (false, "does not answer"));
+    // Who was silent before its role was changed is no more likely to answer.
+    endpoint.forget(at(4));
+    assert_eq!((endpoint.is_unlooked(), endpoint.silence()), (false, "does not answer"));
+}

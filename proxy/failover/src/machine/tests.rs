@@ -8,6 +8,7 @@ mod direct;
 mod others;
 mod planned;
 mod reactive;
+mod seen;
 mod start;
 mod table;
 mod walks;

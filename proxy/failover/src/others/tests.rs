@@ -1,7 +1,7 @@
-use foretoken_types::{Link, Position};
+use foretoken_types::{BootInstant, Link, Position};
 
 use super::*;
-use crate::testing::observation;
+use crate::testing::{machine, observation};
 
 /// `a` is the primary of the history "now".
 fn mirror(of: &str) -> Observation {
@@ -45,4 +45,21 @@ fn a_promotion_counts_by_where_it_comes_from_and_by_whom_the_mirrors_copy() {
     // Two of them.
     let several = [old(), ("b", promoted("now")), ("c", promoted("now")), ("d", mirror("b"))];
     assert!(judged(&several, true).is_some_and(|word| word.is_err()));
+}
+
+#[test]
+fn a_primary_that_was_there_beside_the_one_in_charge_is_no_news_and_a_mirror_that_becomes_one_is() {
+    let link = Link::Up { silent_for: Duration::ZERO };
+    for (role, news) in [(Role::Primary, false), (Role::Mirror { of: Some("c".into()), link }, true)] {
+        let mut machine = machine();
+        machine.params.follow = Some("others manage it".to_owned());
+        let see = |machine: &mut Machine, found: Observation| {
+            let endpoint = machine.endpoint_mut(&"b".into()).expect("it is configured");
+            endpoint.learn(BootInstant::default(), false, Ok(found));
+        };
+        see(&mut machine, Observation { role: role.clone(), ..promoted("now") });
+        machine.note_rivals(&"a".into());
+        see(&mut machine, promoted("now"));
+        assert_eq!(machine.contested(&"a".into()).is_some(), news, "{role:?}");
+    }
 }

@@ -64,6 +64,23 @@ fn what_does_not_come_is_waited_for_two_seconds_while_the_store_serves() {
 }
 
 #[test]
+fn an_order_is_refused_at_the_very_end_of_its_patience() {
+    let (_, given, why) = LACKS[0];
+    let mut sim = serving();
+    given(&mut sim);
+    sim.run_for(MS * 800);
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    sim.run_for(MS * 1999);
+    let sidecar = &mut sim.sidecars[0];
+    let end = sidecar.machine.asked.as_ref().map(|asked| asked.until).expect("it waits");
+    sidecar.step(crate::Event::Tick, end - std::time::Duration::from_nanos(1));
+    assert!(waits(&sim));
+    sim.sidecars[0].step(crate::Event::Tick, end);
+    assert!(report(&sim).detail.contains(why), "{:?}", report(&sim));
+}
+
+#[test]
 fn one_order_waits_and_the_next_is_refused_at_once() {
     let (_, given, _) = LACKS[0];
     let mut sim = serving();

@@ -6,7 +6,8 @@ use foretoken_types::{Authority, BootInstant, InstanceId, Operation, WriteConcer
 
 use super::sim::redis::Command;
 use super::*;
-use crate::{Answer, Claimed, Event, Machine, Settings};
+use crate::testing::record;
+use crate::{Answer, Claimed, Event, Machine, SaveFailure, Settings};
 
 /// A machine that knows the registry, and has seen all endpoints but `c`.
 fn begun() -> (Machine, Sim) {
@@ -199,6 +200,20 @@ fn a_registry_that_cant_be_written_is_tried_four_times_a_second() {
     sim.run_for(MS * 2000);
     let saves = trace(&sim).iter().filter(|line| line.starts_with("save")).count();
     assert!((6..=8).contains(&saves), "{saves} in two seconds");
+}
+
+#[test]
+fn a_save_that_failed_is_tried_again_when_its_time_has_come() {
+    let (mut machine, _) = begun();
+    let operation = machine.save(record()).expect("nothing has failed");
+    assert_eq!(machine.save(record()), None, "one is under way");
+    let result = Err(SaveFailure::Failed("no space left on device".to_owned()));
+    machine.step(Event::Saved { operation, result }, at(1000));
+    let due = at(1000) + machine.params.retry;
+    for (now, saves) in [(due - NANOSECOND, false), (due, true)] {
+        machine.now = now;
+        assert_eq!(machine.save(record()).is_some(), saves);
+    }
 }
 
 #[test]
