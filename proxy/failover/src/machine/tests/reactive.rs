@@ -235,6 +235,8 @@ fn a_restarted_primary_is_another_one() {
     sim.restart("a");
     sim.run_for(MS * 3000);
     assert_eq!(standing(&sim), serves("a", 2, StoreState::Healthy), "{}", reason(&sim));
+    let unknown = "loss a 2 at least 0, bounded in time: false".to_owned();
+    assert!(trace(&sim).contains(&unknown), "nobody knows what it has lost: {:?}", trace(&sim));
 }
 
 #[test]
