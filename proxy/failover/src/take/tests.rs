@@ -91,7 +91,7 @@ fn what_a_primary_has_lost_by_a_restart_nobody_knows() {
         machine.epoch_saved(epoch);
         let losses: Vec<_> =
             machine.out.iter().filter(|effect| matches!(effect, Effect::PublishLoss { .. })).collect();
-        let expected = Effect::PublishLoss { epoch, endpoint: "a".into(), loss: lost.clone() };
+        let expected = Effect::PublishLoss { epoch, endpoint: "a".into(), loss: lost };
         let expected: Vec<_> = told.then_some(&expected).into_iter().collect();
         assert_eq!(losses, expected, "{cause:?} after {last}, process {run_id}");
     }
