@@ -5,12 +5,15 @@ mod sim;
 
 mod asked;
 mod direct;
+mod loss;
 mod others;
 mod planned;
 mod reactive;
+mod repair;
 mod seen;
 mod start;
 mod table;
+mod waits;
 mod walks;
 
 use foretoken_types::{Epoch, HoldScope, StoreState};
@@ -68,6 +71,10 @@ fn is_healthy(sim: &Sim) -> bool {
     sim.serves(0) && sim.sidecars[0].machine.posture().state == StoreState::Healthy
 }
 
+fn is_unavailable(sim: &Sim) -> bool {
+    sim.sidecars[0].machine.posture().state == StoreState::Unavailable
+}
+
 fn switchover(sim: &mut Sim, to: &str) {
     let event = crate::Event::Switchover { command: 7, to: Some(to.into()), dry_run: false };
     sim.tell(0, event);
@@ -120,6 +127,11 @@ fn trace(sim: &Sim) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// The orders among it that make somebody primary or a mirror.
+fn roles(sim: &Sim) -> Vec<String> {
+    trace(sim).into_iter().filter(|line| line.contains("mote")).collect()
 }
 
 fn posture_line(posture: &foretoken_types::Posture) -> String {

@@ -1,3 +1,5 @@
+mod last_chance;
+
 use foretoken_types::{Epoch, Writers};
 
 use super::*;

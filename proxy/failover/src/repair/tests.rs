@@ -1,6 +1,7 @@
 use foretoken_types::{BootInstant, Epoch, Position};
 
 use super::*;
+use crate::endpoints::Paused;
 use crate::testing::{machine, observation, record};
 
 #[test]
@@ -53,5 +54,30 @@ fn a_repair_is_tried_again_when_its_time_has_come() {
         machine.now = now;
         attach(&mut machine, &"b".into(), &"a".into(), &record());
         assert_eq!(!machine.out.is_empty(), tries, "{:?}", machine.out);
+    }
+}
+
+#[test]
+fn a_server_that_was_told_to_pause_answers_by_a_look_from_afterwards_and_is_past_that_when_the_pause_is() {
+    let mut machine = machine();
+    let told = BootInstant::default() + Duration::from_secs(100);
+    let moment = Duration::from_nanos(1);
+    let pause = machine.params.pause;
+    let since = told + Duration::from_secs(1);
+    let endpoint = machine.endpoint_mut(&"b".into()).expect("it is configured");
+    endpoint.paused = Some(Paused { told, answers: None });
+    for (asked, now, answers) in [
+        // It may have been answered before the server was told.
+        (told, since - moment, Some(None)),
+        (told + moment, since, Some(Some(since))),
+        (since, since + pause, Some(Some(since))),
+        (since, since + pause + moment, None),
+    ] {
+        let endpoint = machine.endpoint_mut(&"b".into()).expect("it is configured");
+        endpoint.learn(asked, false, Ok(observation(Role::Primary)));
+        machine.now = now;
+        note_answers(&mut machine);
+        let paused = machine.endpoint(&"b".into()).and_then(|endpoint| endpoint.paused);
+        assert_eq!(paused.map(|paused| paused.answers), answers, "{:?} after it was told", now.since(told));
     }
 }

@@ -1,4 +1,4 @@
-use foretoken_types::{Epoch, Link, Position};
+use foretoken_types::{Epoch, Link, Position, Writers};
 
 use super::*;
 use crate::Effect;
@@ -120,6 +120,59 @@ fn with_the_old_primary_gone_the_new_one_is_promoted_or_failed_over_to_unless_it
     ] {
         let found = resolved(resolving(demoted, None, Some((new.clone(), true))));
         assert_eq!(found, (phase, orders), "demoted {demoted}: {new:?}");
+    }
+}
+
+#[test]
+fn an_old_primary_that_was_restarted_leaves_the_role_to_a_mirror_that_has_more_by_order_or_by_failover() {
+    let restarted = |role: Role| Observation {
+        run_id: "another".to_owned(),
+        history: "now".to_owned(),
+        ..observation(role)
+    };
+    let (primary, copies) =
+        (|| restarted(Role::Primary), || restarted(Role::Mirror { of: Some("b".into()), link: Link::Down }));
+    let mirror =
+        |history: &str| Some(found(Role::Mirror { of: Some("a".into()), link: Link::Down }, history));
+    let promote = vec![("b".to_owned(), Order::Promote)];
+    // Whether a failover may be done unasked, and whether the old one has confirmed its demotion.
+    for (automatic, demoted, old, new, phase, orders) in [
+        (false, true, primary(), mirror("now"), "resolve", promote.clone()),
+        (false, false, copies(), mirror("now"), "resolve", promote.clone()),
+        // It may never have been told, and have acknowledged since.
+        (false, false, primary(), mirror("now"), "down", vec![]),
+        (false, true, primary(), None, "down", vec![]),
+        (false, true, primary(), mirror("elsewhere"), "down", vec![]),
+        (true, true, primary(), mirror("now"), "down", vec![]),
+    ] {
+        let case = format!("automatic {automatic}, demoted {demoted}, {old:?}, {new:?}");
+        let mut machine = resolving(demoted, Some(old), new.map(|found| (found, false)));
+        machine.posture.primary = Some("a".into());
+        if automatic {
+            machine.params.writers = Writers::ThisSidecar;
+        }
+        assert_eq!(resolved(machine), (phase, orders), "{case}");
+    }
+}
+
+#[test]
+fn who_knows_only_the_registry_gives_the_role_back_to_one_with_its_data_of_which_the_mirror_has_not_more() {
+    let resume = vec![("a".to_owned(), Order::ResumeWrites)];
+    let mirror = |position: u64| {
+        let role = Role::Mirror { of: Some("a".into()), link: Link::Down };
+        Observation { position: Position(position), ..found(role, "now") }
+    };
+    for (history, mirror, phase, orders) in [
+        ("now", None, "take", resume.clone()),
+        ("now", Some(mirror(1)), "take", resume),
+        ("now", Some(mirror(2)), "down", vec![]),
+        ("elsewhere", None, "down", vec![]),
+        ("elsewhere", Some(mirror(1)), "down", vec![]),
+    ] {
+        let mut machine =
+            resolving(false, Some(found(Role::Primary, history)), mirror.clone().map(|found| (found, false)));
+        machine.identity = None;
+        assert_eq!(resolved(machine), (phase, orders), "{history}, {mirror:?}");
     }
 }
 

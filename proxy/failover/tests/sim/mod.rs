@@ -11,7 +11,7 @@ pub(crate) mod sidecar;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use foretoken_types::{BootInstant, EndpointId, Epoch, Failure, InstanceId, Operation, Posture, StoreState};
+use foretoken_types::{BootInstant, EndpointId, Epoch, Failure, InstanceId, Operation, Posture};
 
 pub(crate) use self::network::Spoil;
 use self::network::{Purpose, Request, Spoiler, TIMEOUT};
@@ -539,9 +539,4 @@ impl Sim {
             Effect::Vouch(_) | Effect::Report(_) | Effect::PublishLoss { .. } => {}
         }
     }
-}
-
-/// States in which the store is served.
-pub(crate) const fn is_served(state: StoreState) -> bool {
-    matches!(state, StoreState::Healthy | StoreState::FailedOver | StoreState::Recovering)
 }

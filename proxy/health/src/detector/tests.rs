@@ -365,7 +365,9 @@ fn whoever_asks_when_told_to_hears_of_suspicion_and_of_its_confirmation() {
     assert_eq!(now, at(600));
     assert!(is_suspect(detector.verdict(now)));
     while is_suspect(detector.verdict(now)) {
-        now = detector.next_change(now).unwrap();
+        let next = detector.next_change(now).unwrap();
+        assert!(next > now, "it is still to come");
+        now = next;
     }
     assert!(is_down(detector.verdict(now)));
     assert_eq!(now, at(1300));
@@ -771,4 +773,21 @@ fn what_was_held_against_one_that_was_vouched_for_is_past_and_a_look_from_before
         detector.verdict(at(late));
     }
     assert!(is_down(detector.verdict(at(3800))), "{:?}", detector.verdict(at(3800)));
+}
+
+#[test]
+fn of_one_that_was_vouched_for_only_a_look_that_began_before_tells_nothing() {
+    let vouched = at(1000);
+    let moment = Duration::from_nanos(1);
+    for (began, counts) in [(vouched - moment, false), (vouched, true), (vouched + moment, true)] {
+        let mut detector = detector();
+        detector.vouched_for(vouched);
+        let ended = vouched + ms(10);
+        detector.looked(Err(Failure::Timeout), ended.since(began), ended);
+        // Two failures of another signal: with the look they are three.
+        for _ in 0..2 {
+            detector.reached(Err(Failure::Timeout), ended);
+        }
+        assert_eq!(is_suspect(detector.verdict(ended)), counts, "began {began:?}");
+    }
 }

@@ -1,36 +1,12 @@
-//! The primary is lost: failover, return, repair.
+//! The primary is lost: who succeeds it, and when nobody does.
 
 use foretoken_types::Writers;
 
+use super::sim::Spoil;
 use super::sim::redis::{Command, Entry, Life};
 use super::sim::sidecar::DiskFault;
-use super::sim::{Spoil, is_served};
 use super::*;
 use crate::Cause;
-
-fn states(sim: &Sim) -> Vec<StoreState> {
-    let published = sim.sidecars[0].effects.iter().filter_map(|(_, effect)| match effect {
-        Effect::Publish(posture) => Some(posture.state),
-        _ => None,
-    });
-    let mut states: Vec<_> = published.collect();
-    states.dedup();
-    states
-}
-
-fn roles(sim: &Sim) -> Vec<String> {
-    trace(sim).into_iter().filter(|line| line.contains("mote")).collect()
-}
-
-/// `id` has more than the others, which keep their links and receive nothing.
-fn ahead(sim: &mut Sim, by: usize) {
-    for mirror in ["b", "c"] {
-        sim.cluster.server(mirror).stalled = true;
-    }
-    for _ in 0..by {
-        sim.write("a");
-    }
-}
 
 #[test]
 fn a_killed_primary_is_succeeded_within_a_second() {
@@ -235,6 +211,8 @@ fn a_restarted_primary_is_another_one() {
     sim.restart("a");
     sim.run_for(MS * 3000);
     assert_eq!(standing(&sim), serves("a", 2, StoreState::Healthy), "{}", reason(&sim));
+    let unknown = "loss a 2 at least 0, bounded in time: false".to_owned();
+    assert!(trace(&sim).contains(&unknown), "nobody knows what it has lost: {:?}", trace(&sim));
 }
 
 #[test]
@@ -266,151 +244,6 @@ fn another_name_for_the_same_data_is_no_restart() {
 }
 
 #[test]
-fn the_old_primary_comes_back_as_a_mirror_and_tells_what_was_lost() {
-    // It obeys the fence first thing; or the fence is lost, and it comes back as it was.
-    for lost in [false, true] {
-        // No renewal of the owner record waits in its socket: it would be executed there and be lost as well.
-        let mut sim =
-            serving_with(|params| (params.owner_renew, params.owner_life) = (MS * 30_000, MS * 60_000));
-        ahead(&mut sim, 5);
-        if lost {
-            sim.spoil("a", |order| matches!(order, Order::Fence { .. }), Spoil::Lose, 1);
-        }
-        sim.run_for(MS * 500);
-        forget(&mut sim);
-        sim.freeze("a");
-        assert!(sim.run_until(MS * 8000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
-        let bounded = "loss a 2 at least 5, bounded in time: true".to_owned();
-        assert!(trace(&sim).contains(&bounded), "{:?}", trace(&sim));
-        sim.run_for(MS * 1000);
-        assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver));
-        forget(&mut sim);
-        sim.cluster.server("c").stalled = false;
-        let from = sim.sidecars[0].disk.record.as_ref().expect("it was saved").position;
-        let exactly = format!("loss a 2 exactly {}", from.lag_behind(sim.cluster.server("a").position()));
-        sim.thaw("a");
-        sim.run_for(MS * 3000);
-        let lines: Vec<_> = trace(&sim).into_iter().filter(|line| !line.contains("recovering")).collect();
-        let mut expected = vec![exactly.as_str()];
-        if lost {
-            expected.extend(["a: demote to b", "a: disconnect"]);
-        }
-        expected.push("publish healthy b 2");
-        assert_eq!(lines, expected, "once: {lost}");
-        assert_eq!(sim.cluster.server("a").of, Some("b".into()));
-    }
-}
-
-#[test]
-fn the_bound_of_the_loss_holds() {
-    // Whatever was acknowledged before `kept_until` the new primary has.
-    for seed in 0..20 {
-        let mut sim = Sim::new(seed, &["a", "b", "c"]);
-        let params = sim.params("one");
-        sim.add(params);
-        (sim.write_every, sim.latency) = (Some(MS * 3), (MS / 10, MS));
-        sim.start(0);
-        sim.run_for(MS * 2000);
-        let stall = sim.random.duration(MS, MS * 900);
-        for id in ["b", "c"] {
-            sim.cluster.server(id).stalled = true;
-        }
-        sim.run_for(stall);
-        sim.kill("a");
-        assert!(sim.run_until(MS * 4000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
-        let bound = sim.sidecars[0].effects.iter().find_map(|(_, effect)| match effect {
-            Effect::PublishLoss { loss: Loss::Bounded { kept_until, .. }, .. } => *kept_until,
-            _ => None,
-        });
-        let bound = bound.expect("the primary was seen before the stall");
-        let new = sim.cluster.server("b").clone();
-        let (mut kept, mut lost) = (0, 0);
-        for ack in sim.acks.iter().filter(|ack| ack.epoch == Epoch(1)) {
-            if sim.sidecars[0].local(ack.at) < bound {
-                assert!(new.has(ack.write), "seed {seed}: {ack:?} was acknowledged before {bound:?}");
-                kept += 1;
-            } else if !new.has(ack.write) {
-                lost += 1;
-            }
-        }
-        assert!(kept > 0 && lost > 0, "seed {seed}: kept {kept}, lost {lost}: the bound means something");
-    }
-}
-
-#[test]
-fn a_killed_primary_that_restarts_is_made_a_mirror_and_redundancy_is_shown() {
-    let mut sim = serving();
-    sim.run_for(MS * 100);
-    forget(&mut sim);
-    sim.kill("a");
-    sim.run_for(MS * 4000);
-    sim.restart("a");
-    sim.run_for(MS * 4000);
-    assert_eq!(
-        states(&sim),
-        [
-            StoreState::Unavailable,
-            StoreState::FailingOver,
-            StoreState::FailedOver,
-            StoreState::Recovering,
-            StoreState::Healthy
-        ]
-    );
-    let lines = trace(&sim);
-    let demoted = lines.iter().position(|line| line == "a: demote to b").expect("it is attached");
-    assert_eq!(lines[demoted + 1], "a: disconnect");
-    assert_eq!(sim.cluster.server("a").of, Some("b".into()));
-}
-
-#[test]
-fn an_old_primary_counts_as_back_when_it_has_caught_up() {
-    let mut sim = serving_with(|params| params.lag_bytes_max = 10);
-    sim.kill("a");
-    sim.run_for(MS * 4000);
-    sim.restart("a");
-    sim.cluster.server("a").stalled = true;
-    for _ in 0..100 {
-        sim.write("b");
-    }
-    sim.run_for(MS * 2000);
-    assert_eq!(standing(&sim), serves("b", 2, StoreState::Recovering));
-    sim.kill("a");
-    sim.run_for(MS * 4000);
-    assert_eq!(standing(&sim), serves("b", 2, StoreState::FailedOver));
-    sim.restart("a");
-    sim.run_for(MS * 4000);
-    assert_eq!(standing(&sim), serves("b", 2, StoreState::Healthy));
-}
-
-#[test]
-fn data_of_others_is_not_overwritten_and_an_empty_server_is_filled() {
-    let mut sim = serving();
-    let stranger = sim.cluster.server("c");
-    (stranger.of, stranger.history, stranger.previous) = (None, "elsewhere".into(), None);
-    stranger.apply(Entry::Flush);
-    stranger.apply(Entry::Write(1_000_000));
-    forget(&mut sim);
-    sim.run_for(MS * 5000);
-    assert_eq!(roles(&sim), Vec::<String>::new());
-    let why = sim.sidecars[0].machine.why_not_eligible(&"c".into()).expect("it can't be promoted");
-    assert!(why.contains("empty it (FLUSHALL) if it may be"), "{why}");
-    assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy), "the store does not mind");
-    sim.command("c", &Command::Flush);
-    sim.run_for(MS * 3000);
-    assert_eq!(roles(&sim), ["c: demote to a"]);
-    assert_eq!(sim.cluster.server("c").keys(), sim.cluster.server("a").keys());
-}
-
-#[test]
-fn a_second_primary_of_the_same_data_is_made_a_mirror_again() {
-    let mut sim = serving();
-    sim.command("b", &Command::Promote);
-    forget(&mut sim);
-    sim.run_for(MS * 3000);
-    assert_eq!(trace(&sim), ["b: demote to a", "b: disconnect"], "within seconds");
-}
-
-#[test]
 fn roles_that_somebody_else_has_changed_are_followed() {
     let mut sim = serving();
     forget(&mut sim);
@@ -422,19 +255,6 @@ fn roles_that_somebody_else_has_changed_are_followed() {
     assert_eq!(standing(&sim), serves("b", 2, StoreState::Healthy), "{}", reason(&sim));
     assert_eq!(roles(&sim), Vec::<String>::new());
     assert_eq!(sim.cluster.server("b").marker(), Some(Epoch(2)));
-}
-
-#[test]
-fn the_marker_is_written_again_after_flushall() {
-    let mut sim = serving();
-    forget(&mut sim);
-    sim.command("a", &Command::Flush);
-    sim.run_for(MS * 4000);
-    assert_eq!(trace(&sim), ["a: mark 1"]);
-    assert_eq!(sim.cluster.server("c").marker(), Some(Epoch(1)));
-    let owner = sim.cluster.observe(0, sim.now).owner.expect("the owner record is renewed as well");
-    assert_eq!(owner.instance.as_str(), "one");
-    assert_eq!(standing(&sim), serves("a", 1, StoreState::Healthy));
 }
 
 #[test]
@@ -487,7 +307,6 @@ fn a_failover_can_be_followed_by_another() {
     assert_eq!(standing(&sim), serves("c", 3, StoreState::Healthy), "{}", reason(&sim));
     let record = sim.sidecars[0].disk.record.clone().expect("it serves");
     assert_eq!((record.cause, record.previous), (Cause::Failover, Some("b".into())));
-    assert!(states(&sim).iter().any(|state| is_served(*state)));
 }
 
 #[test]
@@ -525,122 +344,6 @@ fn a_failover_that_was_refused_at_first_is_reported_like_any_other() {
     let report = report(&sim);
     assert_eq!((report.kind, report.outcome), (crate::ChangeKind::Failover, Outcome::Done));
     assert_eq!((report.from, report.to), (Some("a".into()), Some("b".into())));
-}
-
-/// Time until the machine wants to be woken.
-fn idle(sim: &Sim) -> std::time::Duration {
-    let now = sim.sidecars[0].local(sim.now);
-    now.until(sim.sidecars[0].machine.next_deadline().expect("something is always due"))
-}
-
-fn is_unavailable(sim: &Sim) -> bool {
-    sim.sidecars[0].machine.posture().state == StoreState::Unavailable
-}
-
-#[test]
-fn who_waits_for_a_fence_for_looks_or_for_better_times_is_woken_then() {
-    let mut sim = serving();
-    sim.sidecars[0].threads[1].stuck = true;
-    sim.kill("a");
-    assert!(sim.run_until(MS * 2000, is_unavailable));
-    assert!(idle(&sim) > MS * 1000, "until the last lease is dead: {:?}", idle(&sim));
-
-    let mut sim = serving();
-    for id in ["b", "c"] {
-        sim.freeze(id);
-    }
-    sim.kill("a");
-    assert!(sim.run_until(MS * 2000, is_unavailable));
-    // Every data thread has said that it obeys.
-    sim.run_for(MS);
-    assert!(idle(&sim) > MS * 240 && idle(&sim) <= MS * 250, "{:?}", idle(&sim));
-    sim.run_for(MS * 100);
-    sim.tell(0, crate::Event::Tick);
-    assert!(idle(&sim) > MS * 190 && idle(&sim) <= MS * 200, "the mirrors have 300 ms: {:?}", idle(&sim));
-    sim.run_for(MS * 3000);
-    sim.tell(0, crate::Event::Tick);
-    assert!(idle(&sim) > MS * 240 && idle(&sim) <= MS * 250, "nobody is asked any more: {:?}", idle(&sim));
-}
-
-/// When the machine first wanted such an effect, by its own clock.
-fn first(sim: &Sim, wanted: impl Fn(&Effect) -> bool) -> foretoken_types::BootInstant {
-    let mut effects = sim.sidecars[0].effects.iter();
-    effects.find(|(_, effect)| wanted(effect)).map(|(at, _)| *at).expect("it was wanted")
-}
-
-fn publishes(state: StoreState) -> impl Fn(&Effect) -> bool {
-    move |effect| matches!(effect, Effect::Publish(posture) if posture.state == state)
-}
-
-#[test]
-fn silent_mirrors_have_300_ms_and_those_that_answer_are_not_kept_waiting() {
-    for (silent, least, most) in [(true, MS * 300, MS * 3005 / 10), (false, MS / 10, MS * 20)] {
-        let mut sim = serving();
-        if silent {
-            sim.freeze("b");
-        }
-        forget(&mut sim);
-        sim.kill("a");
-        sim.run_for(MS * 3000);
-        assert_eq!(standing(&sim).0, if silent { "c" } else { "b" });
-        let lost = first(&sim, publishes(StoreState::Unavailable));
-        let took = first(&sim, publishes(StoreState::FailingOver)).since(lost);
-        assert!(took >= least && took <= most, "silent {silent}: {took:?}");
-    }
-}
-
-#[test]
-fn a_primary_that_was_cut_off_with_all_its_mirrors_has_a_quarter_of_a_second_to_come_back_after_them() {
-    for (comes, owner) in [(true, "a"), (false, "b")] {
-        let mut sim = serving();
-        forget(&mut sim);
-        for server in ["a", "b", "c"] {
-            sim.freeze(server);
-        }
-        assert!(sim.run_until(MS * 3000, |sim| standing(sim).2 == StoreState::Unavailable));
-        sim.run_for(MS * 2000);
-        sim.thaw("b");
-        sim.run_for(MS * 150);
-        assert!(!trace(&sim).iter().any(|line| line == "b: promote"), "{:?}", trace(&sim));
-        if comes {
-            sim.thaw("a");
-        }
-        sim.run_for(MS * 2000);
-        assert_eq!(standing(&sim).0, owner, "comes back: {comes}; {}", reason(&sim));
-        assert!(sim.serves(0), "{}", reason(&sim));
-    }
-}
-
-#[test]
-fn a_promotion_that_failed_is_tried_again_after_a_quarter_of_a_second() {
-    let mut sim = serving();
-    // What the first one waits for is over then: the end of the last lease.
-    sim.sidecars[0].threads[1].stuck = true;
-    sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::Refuse, 1);
-    forget(&mut sim);
-    sim.kill("a");
-    sim.run_for(MS * 5000);
-    let effects = sim.sidecars[0].effects.iter();
-    let promotions =
-        effects.filter(|(_, effect)| matches!(effect, Effect::Order { order: Order::Promote, .. }));
-    let at: Vec<_> = promotions.map(|(at, _)| *at).collect();
-    assert_eq!(at.len(), 2);
-    // Counted from the refusal, which has taken its way.
-    let took = at[1].since(at[0]);
-    assert!(took >= MS * 250 && took <= MS * 275, "{took:?}");
-}
-
-#[test]
-fn a_promoted_mirror_is_asked_for_a_write_every_ten_milliseconds() {
-    let mut sim = serving();
-    sim.cluster.server("b").writable = false;
-    forget(&mut sim);
-    sim.kill("a");
-    let failing_over = |sim: &Sim| sim.sidecars[0].machine.posture().state == StoreState::FailingOver;
-    assert!(sim.run_until(MS * 2000, failing_over));
-    sim.run_for(MS * 200);
-    let asked = trace(&sim).iter().filter(|line| *line == "b: probe").count();
-    assert!((15..=20).contains(&asked), "{asked} times in 200 ms");
 }
 
 #[test]
@@ -682,108 +385,6 @@ fn where_no_failover_is_possible_none_is_reported() {
     sim.restart("a");
     assert!(sim.run_until(MS * 5000, |sim| sim.serves(0)), "{}", reason(&sim));
     assert_eq!(sim.reports(0).len(), 0, "{:?}", sim.reports(0));
-}
-
-#[test]
-fn an_answer_to_something_else_is_no_answer_to_a_promotion() {
-    let mut sim = serving();
-    // The look at it is given up after the mirrors' time to answer, and before the promotion is.
-    sim.freeze("c");
-    sim.spoil("b", |order| matches!(order, Order::Promote), Spoil::LoseAnswer, 1);
-    sim.kill("a");
-    let failing_over = |sim: &Sim| sim.sidecars[0].machine.posture().state == StoreState::FailingOver;
-    assert!(sim.run_until(MS * 3000, failing_over));
-    sim.run_for(MS * 300);
-    assert!(failing_over(&sim), "{}", reason(&sim));
-}
-
-#[test]
-fn a_server_is_empty_only_when_both_its_words_say_so() {
-    let mut sim = serving();
-    let stranger = sim.cluster.server("c");
-    (stranger.of, stranger.history, stranger.previous) = (None, "elsewhere".into(), None);
-    stranger.apply(Entry::Flush);
-    stranger.apply(Entry::Write(1_000_000));
-    sim.run_for(MS * 3000);
-    forget(&mut sim);
-    // The last look has found a key.
-    sim.tell(
-        0,
-        crate::Event::Examined {
-            endpoint: "c".into(),
-            version: vec![7],
-            empty: Some(true),
-            blockers: Vec::new(),
-        },
-    );
-    assert_eq!(roles(&sim), Vec::<String>::new());
-}
-
-#[test]
-fn an_older_marker_is_replaced() {
-    let mut sim = serving();
-    sim.command("a", &Command::Mark(Epoch(0)));
-    forget(&mut sim);
-    sim.run_for(MS * 4000);
-    assert_eq!(trace(&sim), ["a: mark 1"]);
-}
-
-fn told_exactly(sim: &Sim) -> bool {
-    trace(sim).iter().any(|line| line.starts_with("loss a 2 exactly"))
-}
-
-#[test]
-fn only_the_history_of_before_tells_what_was_lost() {
-    for (history, told) in [("a-1", true), ("elsewhere", false)] {
-        let mut sim = serving();
-        sim.freeze("a");
-        assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
-        sim.cluster.server("a").history = history.to_owned();
-        sim.thaw("a");
-        sim.run_for(MS * 3000);
-        assert_eq!(told_exactly(&sim), told, "{history}: {:?}", trace(&sim));
-    }
-}
-
-#[test]
-fn what_was_lost_is_told_by_the_fence_while_that_is_on_its_way() {
-    let mut sim = serving();
-    sim.spoil("a", |order| matches!(order, Order::Fence { .. }), Spoil::Lose, 1);
-    sim.freeze("a");
-    assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
-    sim.thaw("a");
-    sim.run_for(MS * 300);
-    assert!(!told_exactly(&sim), "what it shows may still grow");
-    sim.run_for(MS * 3000);
-    assert!(told_exactly(&sim), "{:?}", trace(&sim));
-}
-
-#[test]
-fn a_loss_is_told_once_also_when_the_new_primary_begins_another_epoch() {
-    let mut sim = serving();
-    sim.freeze("a");
-    assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).0 == "b"), "{}", reason(&sim));
-    sim.thaw("a");
-    sim.run_for(MS * 6000);
-    assert!(told_exactly(&sim), "{:?}", trace(&sim));
-    forget(&mut sim);
-    // Taken back: its primary begins another epoch without having lost anything.
-    sim.spoil("b", |order| matches!(order, Order::Demote { .. }), Spoil::Refuse, 1);
-    switchover(&mut sim, "c");
-    assert!(sim.run_until(MS * 8000, |sim| !sim.reports(0).is_empty()), "{}", reason(&sim));
-    assert_eq!(report(&sim).outcome, Outcome::Aborted);
-    sim.run_for(MS * 3000);
-    assert_eq!((standing(&sim).0.as_str(), standing(&sim).1), ("b", 3), "{}", reason(&sim));
-    let losses = |sim: &Sim| trace(sim).into_iter().filter(|line| line.starts_with("loss")).collect();
-    let told: Vec<String> = losses(&sim);
-    assert_eq!(told, Vec::<String>::new());
-    // The next failover has a loss of its own.
-    sim.freeze("b");
-    assert!(sim.run_until(MS * 6000, |sim| sim.serves(0) && standing(sim).1 == 4), "{}", reason(&sim));
-    sim.thaw("b");
-    sim.run_for(MS * 6000);
-    let told: Vec<String> = losses(&sim);
-    assert!(told.iter().any(|line| line.starts_with("loss b 4 exactly")), "{told:?}");
 }
 
 #[test]
