@@ -146,7 +146,8 @@ fn words_of(risk: &RiskStatus) -> String {
     words
 }
 
-fn last_loss(loss: &LastLoss) -> String {
+/// How much was lost, in words.
+pub(crate) fn last_loss(loss: &LastLoss) -> String {
     let bytes = match (loss.exact, loss.bytes) {
         (true, 0) => "nothing".to_owned(),
         (true, bytes) => format!("{bytes} bytes of the change stream"),

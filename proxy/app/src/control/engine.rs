@@ -28,6 +28,7 @@ use super::watch_endpoint::Watcher;
 use super::watch_host::HostWatcher;
 use super::{Command, Live, StoreParams, record, status};
 use crate::metrics::ControlMetrics;
+use crate::show;
 
 mod ahead;
 
@@ -538,7 +539,8 @@ impl Engine {
                     store = %self.params.store,
                     endpoint = %loss.endpoint,
                     epoch = %epoch,
-                    bytes = loss.bytes,
+                    lost = show::last_loss(&loss),
+                    bytes = (loss.exact || loss.bytes > 0).then_some(loss.bytes),
                     exact = loss.exact,
                     kept_until_unix_ms = loss.kept_until_unix_ms,
                     "{}",
