@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
 use tokio::time::{Duration, Instant};
 
+use super::running::Sidecar;
 use super::{config, dead_port, err, foretoken, out, status};
 use crate::support::servers::RedisServer;
 
@@ -38,12 +39,35 @@ fn an_empty_server_becomes_a_mirror_and_one_with_data_of_its_own_does_not() {
     let (a, b) = (RedisServer::start(&LOG), RedisServer::start(&LOG));
     let dir = TempDir::new().expect("a directory");
     let file = config(dir.path(), &[a.port, b.port], "");
-    let told = foretoken(&["check", "--config", &file]);
-    assert_eq!(status(&told), Some(0), "{}", out(&told));
-    assert!(out(&told).contains("b copies nobody yet, and is empty"), "{}", out(&told));
-    let () = redis::cmd("SET").arg("mine").arg(1).query(&mut b.connection()).expect("writes");
-    let told = foretoken(&["check", "--config", &file]);
-    assert!(out(&told).contains("has 1 key(s) of its own, which are not overwritten"), "{}", out(&told));
+    let check = || {
+        let output = foretoken(&["check", "--config", &file]);
+        (status(&output), out(&output))
+    };
+    let set = |server: &RedisServer, key: &str| {
+        let () = redis::cmd("SET").arg(key).arg(3).query(&mut server.connection()).expect("writes");
+    };
+    let (ended, told) = check();
+    assert_eq!(ended, Some(0), "{told}");
+    assert!(told.contains("b copies nobody yet, and is empty"), "{told}");
+
+    set(&b, "mine");
+    let (ended, told) = check();
+    assert_eq!(ended, Some(1), "{told}");
+    assert!(
+        told.contains("b has keys and a, the declared primary, has none: are the roles swapped?"),
+        "{told}"
+    );
+    assert!(told.contains("(a has 0 key(s), b has 1 key(s))") && !told.contains("FLUSHALL"), "{told}");
+
+    // A sidecar that begins with a store goes by the marker, which tells whose data counts.
+    set(&a, "theirs");
+    set(&a, "__ft:{cart}:epoch");
+    let (ended, told) = check();
+    assert_eq!(ended, Some(0), "{told}");
+    assert!(told.contains("has 1 key(s) of its own, which are not overwritten"), "{told}");
+    let mut sidecar = Sidecar::start(file.clone());
+    let stores = sidecar.wait("it serves", |stores| stores[0]["ready"] == true);
+    assert_eq!(stores[0]["primary"], "a", "{stores:#}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::time::{Duration, Instant};
 
 use super::running::{Sidecar, http};
-use super::{config, dead_port, foretoken, out};
+use super::{config, dead_port, foretoken, out, status};
 use crate::support::servers::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -111,9 +111,20 @@ fn two_primaries_are_told_at_the_start_again_when_the_reason_changes_and_when_th
     for server in [&a, &b] {
         let () = redis::cmd("SET").arg("mine").arg(1).query(&mut server.connection()).expect("writes");
     }
-    let mut sidecar = Sidecar::start(config(dir.path(), &[a.port, b.port], ""));
+    let file = config(dir.path(), &[a.port, b.port], "");
+    // What a sidecar would wait for is told before one runs.
+    let checked = foretoken(&["check", "--config", &file]);
+    assert_eq!(status(&checked), Some(1), "{}", out(&checked));
+    let mut sidecar = Sidecar::start(file);
     let told = logged(&sidecar, "the store is not served");
-    assert!(told[0].contains("make all but one mirrors of it"), "{told:?}");
+    let reason = "a and b are primaries and nothing tells whose data counts: correct `role` or --primary if it names the wrong \
+                  one, and make all but one mirrors of it (REPLICAOF), or empty them (FLUSHALL)";
+    assert!(told[0].contains(reason), "{told:?}");
+    assert!(
+        out(&checked).contains(&format!("- {reason} (a has 1 key(s), b has 1 key(s))")),
+        "{}",
+        out(&checked)
+    );
     a.kill();
     let told = logged(&sidecar, "b is a primary but not the configured one");
     assert!(told[0].contains("the store is not served") && told[0].contains("; a: "), "{told:?}");

@@ -139,8 +139,21 @@ pub async fn check_store(declared: Declared, subjects: Vec<Subject>) -> StoreChe
 
 async fn look(control: &mut dyn Control) -> Result<Found, Refused> {
     let preflight = control.preflight().await?;
-    let observation = control.observe(true).await?;
-    Ok(Found { preflight, observation })
+    match control.observe(true).await {
+        Ok(observation) => Ok(Found { preflight, observation }),
+        Err(refused) => Err(all_that_lacks(&preflight, refused)),
+    }
+}
+
+/// A look names the first command that the user may not run, and a preflight all of them.
+fn all_that_lacks(preflight: &Preflight, refused: Refused) -> Refused {
+    let told = |finding: &&Finding| finding.what == "permissions" && finding.severity == Severity::Blocker;
+    match preflight.findings.iter().find(told) {
+        Some(all) if refused.failure == Failure::Credentials => {
+            Refused::new(Failure::Credentials, all.detail.clone())
+        }
+        _ => refused,
+    }
 }
 
 impl fmt::Display for StoreCheck {

@@ -38,3 +38,4 @@ pub use invariants::Broken;
 pub use machine::Machine;
 pub use params::{Params, Rules};
 pub use record::{Cause, Intent, Record};
+pub use start::primary_by_markers;

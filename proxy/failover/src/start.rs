@@ -1,6 +1,8 @@
 //! Finding out who is primary: at the start, after a crash in the middle of a switchover, and when somebody else has
 //! changed roles (PROTOCOL 5.2 and 5.5). Never by guessing: what can't be decided stays unavailable, and says why.
 
+mod markers;
+
 use std::time::Duration;
 
 use foretoken_types::{Authority, BootInstant, EndpointId, Observation, Operation, Role};
@@ -11,6 +13,8 @@ use crate::event::{Answer, Rejection, Verdict};
 use crate::machine::{Machine, Phase};
 use crate::others;
 use crate::record::{Cause, Intent, Record};
+
+pub use markers::primary_by_markers;
 
 /// Who changes roles by hand demotes one server and promotes another. Meanwhile nobody is primary, and we don't interfere.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -221,53 +225,14 @@ impl Machine {
     /// Without a registry record: what the stores themselves tell.
     fn decide_by_markers(&self, seen: &[(&EndpointId, &Observation)]) -> Decision {
         let all = seen.len() == self.endpoints.len();
-        let primaries: Vec<_> = seen.iter().filter(|(_, found)| is_primary(found)).collect();
-        let take = |(id, found): &(&EndpointId, &Observation)| {
-            Decision::Primary((*id).clone(), Box::new((*found).clone()))
+        let configured = self.endpoints.first().map(|endpoint| &endpoint.id);
+        let is_empty = |id: &EndpointId| {
+            let found = self.endpoint(id).and_then(|endpoint| endpoint.empty_at);
+            found.is_some_and(|at| self.now.since(at) <= self.params.fresh)
         };
-        let newest = seen.iter().filter_map(|(_, found)| found.marker).max();
-        let Some(newest) = newest else {
-            // Nobody managed it before: the configuration says which one is the primary.
-            let configured = self.endpoints.first().map(|endpoint| &endpoint.id);
-            return match primaries.as_slice() {
-                [only] if all || Some(only.0) == configured => take(only),
-                [] => Decision::Wait("no endpoint that answers is a primary".to_owned()),
-                [only] => Decision::Wait(format!(
-                    "{} is a primary but not the configured one, and not every endpoint answers",
-                    only.0
-                )),
-                several => {
-                    let is_empty = |id: &EndpointId| {
-                        let found = self.endpoint(id).and_then(|endpoint| endpoint.empty_at);
-                        found.is_some_and(|at| self.now.since(at) <= self.params.fresh)
-                    };
-                    let (of_config, others): (Vec<_>, Vec<_>) =
-                        several.iter().map(|pair| **pair).partition(|(id, _)| Some(*id) == configured);
-                    match of_config.as_slice() {
-                        [own] if others.iter().all(|(id, _)| is_empty(id)) => take(own),
-                        _ => Decision::Wait(format!(
-                            "{} are primaries and nothing tells whose data counts: make all but one mirrors of it \
-                             (REPLICAOF), or empty them (FLUSHALL)",
-                            names(several)
-                        )),
-                    }
-                }
-            };
-        };
-        if !all {
-            return Decision::Wait(
-                "the registry is empty and the store was managed before: every endpoint must answer, \
-                 for the one that does not may be the primary"
-                    .to_owned(),
-            );
-        }
-        let holders: Vec<_> = primaries.iter().filter(|(_, found)| found.marker == Some(newest)).collect();
-        match holders.as_slice() {
-            [only] => take(only),
-            [] => {
-                Decision::Wait(format!("no endpoint that carries the marker of epoch {newest} is a primary"))
-            }
-            _ => Decision::Wait(format!("several primaries carry the marker of epoch {newest}")),
+        match primary_by_markers(configured, seen, all, is_empty) {
+            Ok((id, found)) => Decision::Primary(id.clone(), Box::new(found.clone())),
+            Err(why) => Decision::Wait(why),
         }
     }
 
@@ -436,10 +401,6 @@ fn descends(found: &Observation, record: &Record, old: Option<&Observation>) -> 
         || found.previous_history.as_ref().is_some_and(|(history, _)| continues(history))
         || found.marker.is_some_and(|marker| marker >= record.epoch)
         || old.is_some_and(|old| old.history == found.history && matches!(old.role, Role::Mirror { .. }))
-}
-
-fn names(several: &[&(&EndpointId, &Observation)]) -> String {
-    several.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(" and ")
 }
 
 #[cfg(test)]

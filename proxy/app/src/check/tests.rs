@@ -127,7 +127,8 @@ fn what_becomes_of_a_server_that_copies_nobody_depends_on_what_it_holds() {
         found(&mut b).observation.history = "other".into();
         change(&mut found(&mut b).observation);
         let mut a = look("a", Role::Primary);
-        found(&mut a).observation.marker = Some(Epoch(3));
+        // The marker is a key.
+        (found(&mut a).observation.marker, found(&mut a).observation.keys) = (Some(Epoch(3)), 1);
         let check = judged(Writers::ThisSidecar, vec![a, b]);
         assert_eq!(answers(&check)[0].1, Answer::No, "{check}");
         assert!(
@@ -213,10 +214,54 @@ fn the_primary_is_the_one_of_the_greatest_epoch() {
     let check = judged(Writers::Others, vec![at("a", None), at("b", None)]);
     assert_eq!((check.primary.clone(), check.blockers.len()), (Some("a".into()), 0));
     let check = judged(Writers::Others, vec![at("a", Some(2)), at("b", Some(3))]);
-    assert_eq!(check.primary, Some("b".into()));
-    assert!(check.blockers[0].starts_with("a and b each say"), "{check}");
+    assert_eq!((check.primary.clone(), check.blockers.len()), (Some("b".into()), 0), "{check}");
+    let check = judged(Writers::Others, vec![at("a", Some(3)), at("b", Some(3))]);
+    assert_eq!(check.primary, None);
+    assert!(check.blockers[0].starts_with("several primaries carry the marker of epoch 3"), "{check}");
+    let mut b = look("b", mirror("a"));
+    found(&mut b).observation.marker = Some(Epoch(3));
+    let check = judged(Writers::Others, vec![look("a", Role::Primary), b]);
+    assert!(check.blockers[0].starts_with("no endpoint that carries the marker of epoch 3"), "{check}");
     let check = judged(Writers::Others, vec![look("a", mirror("b")), look("b", mirror("a"))]);
     assert_eq!((check.primary.clone(), check.blockers.len(), check.promises.len()), (None, 1, 0));
+}
+
+#[test]
+fn of_several_primaries_with_data_none_is_chosen_and_the_only_one_with_data_is_never_to_be_emptied() {
+    let with = |name, keys| {
+        let mut look = look(name, Role::Primary);
+        found(&mut look).observation.keys = keys;
+        look
+    };
+    for (looks, words, may_empty) in [
+        (vec![with("a", 3), with("b", 7)], "or empty them (FLUSHALL) (a has 3 key(s), b has 7 key(s))", true),
+        (
+            vec![with("a", 0), with("b", 7)],
+            "b has keys and a, the declared primary, has none: are the roles swapped? correct `role` or --primary",
+            false,
+        ),
+        (vec![look("a", mirror("b")), with("b", 7), with("c", 0)], "only b has keys: correct `role`", false),
+    ] {
+        let check = judged(Writers::Others, looks);
+        assert_eq!(
+            (check.primary.clone(), check.blockers.len(), check.promises.len()),
+            (None, 1, 0),
+            "{check}"
+        );
+        assert!(check.blockers[0].contains("primaries and nothing tells whose data counts"), "{check}");
+        assert!(check.blockers[0].contains(words), "{words} in {check}");
+        assert_eq!(check.to_string().contains("FLUSHALL"), may_empty, "{check}");
+    }
+    let check = judged(Writers::Others, vec![with("a", 3), with("b", 0)]);
+    assert_eq!((check.primary.clone(), check.blockers.len()), (Some("a".into()), 0), "{check}");
+
+    // The only primary, though it has nothing: it is served, and beside it stands all the data there is.
+    let mut b = look("b", Role::Mirror { of: None, link: Link::Down });
+    (found(&mut b).observation.keys, found(&mut b).observation.history) = (7, "other".into());
+    let check = judged(Writers::Others, vec![with("a", 0), b]);
+    assert!(check.is_manageable(), "{check}");
+    assert!(because(&check, "planned switchover").contains("has 7 key(s) while a has none: see that each"));
+    assert!(!check.to_string().contains("FLUSHALL"), "{check}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What follows from the looks.
 
-use std::cmp::Reverse;
-
+use foretoken_failover::primary_by_markers;
 use foretoken_protocol::Severity;
 use foretoken_types::{EndpointId, Link, Observation, Role, Writers};
 
@@ -57,23 +56,32 @@ pub(super) const ONE_PRIMARY: &str = "one primary at a time";
 #[must_use]
 pub fn judge(declared: Declared, looks: Vec<Look>) -> StoreCheck {
     let primary = primary(&looks);
-    let blockers = blockers(&looks, primary);
+    let blockers = blockers(&looks, primary.as_ref().err());
     let promises = match primary {
-        Some((name, found)) => promises(&declared, &looks, name, found, &blockers),
-        None => Vec::new(),
+        Ok((name, found)) => promises(&declared, &looks, name, found, &blockers),
+        Err(_) => Vec::new(),
     };
-    let primary = primary.map(|(name, _)| name.clone());
+    let primary = primary.ok().map(|(name, _)| name.clone());
     StoreCheck { declared, primary, blockers, promises, looks }
 }
 
-/// The endpoint that says it is the primary; of several the one with the greatest epoch marker, then the first.
-fn primary(looks: &[Look]) -> Option<(&EndpointId, &Found)> {
-    let seen = looks.iter().filter_map(|look| Some((&look.endpoint.name, look.found.as_ref().ok()?)));
-    seen.filter(|(_, found)| found.observation.role == Role::Primary)
-        .min_by_key(|(_, found)| Reverse(found.observation.marker))
+/// Every endpoint that was seen, and what was found there.
+fn seen(looks: &[Look]) -> impl Iterator<Item = (&EndpointId, &Found)> {
+    looks.iter().filter_map(|look| Some((&look.endpoint.name, look.found.as_ref().ok()?)))
 }
 
-fn blockers(looks: &[Look], primary: Option<(&EndpointId, &Found)>) -> Vec<String> {
+/// The primary, by the rule of a sidecar that begins with this store; or why such a one would wait. Whoever was not seen is left
+/// out, and blocks by itself.
+fn primary(looks: &[Look]) -> Result<(&EndpointId, &Found), String> {
+    // The configured primary is the first.
+    let configured = looks.first().map(|look| &look.endpoint.name);
+    let observed: Vec<_> = seen(looks).map(|(name, found)| (name, &found.observation)).collect();
+    let is_empty = |id: &EndpointId| observed.iter().any(|(name, found)| *name == id && found.keys == 0);
+    let (primary, _) = primary_by_markers(configured, &observed, true, is_empty)?;
+    seen(looks).find(|(name, _)| *name == primary).ok_or_else(|| format!("{primary} was not seen"))
+}
+
+fn blockers(looks: &[Look], undecided: Option<&String>) -> Vec<String> {
     let mut blockers = Vec::new();
     for look in looks {
         let name = &look.endpoint.name;
@@ -91,38 +99,28 @@ fn blockers(looks: &[Look], primary: Option<(&EndpointId, &Found)>) -> Vec<Strin
             }
         }
     }
-    let unseen: Vec<_> =
-        looks.iter().filter(|look| look.found.is_err()).map(|look| &look.endpoint.name).collect();
-    match (primary, unseen.as_slice()) {
-        (Some(_), _) => {}
-        (None, []) => blockers.push(
-            "every endpoint is a mirror: promote the one that has the writes that count (REPLICAOF NO ONE)"
-                .to_owned(),
-        ),
-        // To promote another one meanwhile would make two primaries.
-        (None, [only]) => blockers.push(format!("the primary is not known: it may be {only}")),
-        (None, several) => {
-            blockers.push(format!("the primary is not known: it may be one of {}", join(several)))
-        }
-    }
-    let rivals: Vec<_> = looks
-        .iter()
-        .filter(|look| look.found.as_ref().is_ok_and(is_rival))
-        .map(|look| look.endpoint.name.as_str())
-        .collect();
-    if rivals.len() > 1 {
-        blockers.push(format!(
-            "{} each say that they are the primary and each carry an epoch marker: see which one has the writes that count, \
-             and make the others its mirrors (REPLICAOF)",
-            rivals.join(" and ")
-        ));
-    }
+    blockers.extend(undecided.map(|why| no_primary(looks, why)));
     blockers
 }
 
-/// A primary that a sidecar has managed: two of these are two histories.
-fn is_rival(found: &Found) -> bool {
-    found.observation.role == Role::Primary && found.observation.marker.is_some()
+/// Why no primary is known, with what to do.
+fn no_primary(looks: &[Look], why: &str) -> String {
+    let primaries: Vec<_> = seen(looks)
+        .filter(|(_, found)| found.observation.role == Role::Primary)
+        .map(|(name, found)| format!("{name} has {} key(s)", found.observation.keys))
+        .collect();
+    if !primaries.is_empty() {
+        return format!("{why} ({})", primaries.join(", "));
+    }
+    let unseen: Vec<_> =
+        looks.iter().filter(|look| look.found.is_err()).map(|look| &look.endpoint.name).collect();
+    match unseen.as_slice() {
+        [] => "every endpoint is a mirror: promote the one that has the writes that count (REPLICAOF NO ONE)"
+            .to_owned(),
+        // To promote another one meanwhile would make two primaries.
+        [only] => format!("the primary is not known: it may be {only}"),
+        several => format!("the primary is not known: it may be one of {}", join(several)),
+    }
 }
 
 fn join(names: &[&EndpointId]) -> String {
@@ -147,6 +145,12 @@ fn attachment(primary: &EndpointId, above: &Observation, found: &Observation) ->
         format!("{copies}, and is empty: the sidecar makes it a mirror as soon as it runs")
     } else if belongs {
         format!("{copies}, and has a copy of these data: the sidecar makes it a mirror as soon as it runs")
+    } else if above.keys == 0 {
+        format!(
+            "{copies}, and has {} key(s) while {primary} has none: see that each `role` and address is right before you empty \
+             anything",
+            found.keys
+        )
     } else {
         format!(
             "{copies}, and has {} key(s) of its own, which are not overwritten: empty it (FLUSHALL) if they may go",

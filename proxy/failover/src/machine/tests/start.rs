@@ -115,7 +115,20 @@ const ROWS: &[Row] = &[
             sim.write("a");
             stranger(sim, "b");
         },
-        Err("a and b are primaries and nothing tells whose data counts"),
+        Err("a and b are primaries and nothing tells whose data counts: correct `role` or --primary"),
+    ),
+    (
+        "the configured primary is empty and another one has data",
+        |sim| stranger(sim, "b"),
+        Err("b has keys and a, the declared primary, has none: are the roles swapped?"),
+    ),
+    (
+        "the configured primary is a mirror, and of two primaries one has data",
+        |sim| {
+            promoted(sim, "b");
+            stranger(sim, "c");
+        },
+        Err("b and c are primaries and nothing tells whose data counts: only c has keys"),
     ),
     ("a second primary that is empty", |sim| sim.cluster.server("b").of = None, Ok(("a", 1))),
     ("another one than the configured one", |sim| promoted(sim, "b"), Ok(("b", 1))),

@@ -6,6 +6,7 @@ use foretoken_types::{Link, Persistence, Role};
 use super::super::info::same_host;
 use super::super::probe::persistence;
 use super::Facts;
+use super::permissions::needed;
 
 /// The smallest backlog without a warning, in bytes. At 10 MB/s of writes it covers a link that is gone for 1.6 s: about a
 /// switchover and a reconnect.
@@ -183,30 +184,21 @@ fn replicas(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn permissions(facts: &Facts<'_>) -> Option<Finding> {
-    let names = |needed: bool| -> Vec<&str> {
-        facts.lacking.iter().filter(|lacking| lacking.needed == needed).map(|lacking| lacking.name).collect()
-    };
-    let (needed, optional) = (names(true), names(false));
-    if !needed.is_empty() {
-        blocker(
-            "permissions",
-            format!(
-                "the user may not run {} (all on the keys ~__ft:* where they take keys); \
-                 grant them by ACL SETUSER or name another user",
-                needed.join(", ")
-            ),
-        )
-    } else if !optional.is_empty() {
-        warning(
-            "permissions",
-            format!(
-                "the user may not run {}: settings and Sentinels are not seen; grant them by ACL SETUSER",
-                optional.join(", ")
-            ),
-        )
-    } else {
-        good("permissions", "every command that is needed may be run")
+    const WHAT: &str = "permissions";
+    if let Some(needed) = needed(&facts.lacking) {
+        return blocker(WHAT, format!("{needed}; grant them by ACL SETUSER or name another user"));
     }
+    if facts.lacking.is_empty() {
+        return good(WHAT, "every command that is needed may be run");
+    }
+    let names: Vec<_> = facts.lacking.iter().map(|lacking| lacking.name).collect();
+    let names = names.join(", ");
+    warning(
+        WHAT,
+        format!(
+            "the user may not run {names}: settings and Sentinels are not seen; grant them by ACL SETUSER"
+        ),
+    )
 }
 
 fn kept(facts: &Facts<'_>) -> Persistence {

@@ -1,7 +1,8 @@
 use foretoken_protocol::{Control, Severity};
 use foretoken_types::{Failure, Link, Role};
 
-use super::support::Server;
+use super::support::{Server, credentials, params};
+use crate::control::{ControlParams, RedisControl};
 
 #[tokio::test]
 async fn credentials_are_missing_wrong_or_unwanted() {
@@ -77,8 +78,63 @@ async fn a_user_who_may_not_open_transactions_changes_nothing_by_the_preflight()
     let preflight = server.control_as(Some("ft"), "pw").preflight().await.unwrap();
     let finding = preflight.findings.iter().find(|finding| finding.what == "permissions").unwrap();
     assert_eq!(finding.severity, Severity::Blocker);
-    assert!(finding.detail.contains("MULTI"), "{}", finding.detail);
+    assert!(finding.detail.contains("run MULTI ("), "{}", finding.detail);
+    assert!(finding.detail.contains("is not seen without MULTI"), "{}", finding.detail);
     assert_eq!(server.ask("GET", &["__ft:{orders}:epoch"]).await.number(), Some(7));
+}
+
+/// The finding about permissions where the user is granted `rules`, of an endpoint beside others or alone.
+async fn permissions(server: &Server, rules: &[&str], alone: bool) -> (Severity, String) {
+    let reset = ["ft", "reset", "on", ">pw", "~__ft:*"];
+    server.ask("ACL SETUSER", &[&reset, rules].concat()).await;
+    let mut dials = vec![server.dial("a"), server.dial("b")];
+    dials.truncate(if alone { 1 } else { 2 });
+    let credentials = Some(credentials(Some("ft"), "pw"));
+    let params = ControlParams { endpoints: dials, credentials, ..params(server.port) };
+    let preflight = RedisControl::new(params).preflight().await.unwrap();
+    let finding = preflight.findings.into_iter().find(|finding| finding.what == "permissions").unwrap();
+    (finding.severity, finding.detail)
+}
+
+#[tokio::test]
+async fn a_transaction_that_may_be_opened_and_not_executed_is_noticed() {
+    let server = Server::start(&[]).await;
+    let (severity, told) = permissions(&server, &["+@all", "-exec"], false).await;
+    assert_eq!(severity, Severity::Blocker);
+    assert!(told.contains("may not run EXEC ("), "{told}");
+}
+
+#[tokio::test]
+async fn a_user_whom_mirrors_copy_as_needs_the_permissions_for_that() {
+    let server = Server::start(&[]).await;
+    for (rules, lacks) in [
+        (&["+@all", "-replconf"][..], "may not run REPLCONF ("),
+        (&["+@all", "-replconf", "-acl"], "may not run REPLCONF ("),
+        (&["+@all", "-psync"], "may not run PSYNC ("),
+        (&["+@all", "-replconf", "-psync"], "may not run REPLCONF, PSYNC ("),
+    ] {
+        let (severity, told) = permissions(&server, rules, false).await;
+        assert_eq!(severity, Severity::Blocker, "{rules:?}: {told}");
+        assert!(told.contains(lacks), "{rules:?}: {told}");
+        assert!(told.contains("mirrors copy as this user (masteruser), by REPLCONF and PSYNC"), "{told}");
+        // Nobody copies it.
+        assert_eq!(permissions(&server, rules, true).await.0, Severity::Good, "{rules:?}");
+    }
+    // The server does not tell this user of PSYNC.
+    let (severity, told) = permissions(&server, &["+@all", "-psync", "-acl"], false).await;
+    assert_eq!(severity, Severity::Good, "{told}");
+    let copies = server.ask("INFO", &["replication"]).await.text().unwrap();
+    assert!(copies.contains("connected_slaves:0"), "no copy was begun: {copies}");
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_even_look_hears_of_everything_that_lacks_at_once() {
+    let server = Server::start(&[]).await;
+    let rules = ["ft", "on", ">pw", "~__ft:*", "+@all", "-info", "-get", "-time", "-config"];
+    server.ask("ACL SETUSER", &rules).await;
+    let refused = server.control_as(Some("ft"), "pw").preflight().await.unwrap_err();
+    assert_eq!(refused.failure, Failure::Credentials);
+    assert!(refused.detail.starts_with("the user may not run INFO, GET, TIME, CONFIG SET ("), "{refused}");
 }
 
 #[tokio::test]
