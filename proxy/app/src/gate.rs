@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use crate::clock::BootClock;
 use crate::metrics::GateMetrics;
 use crate::telemetry::{self, LogFormat};
-use crate::{Error, metrics};
+use crate::{Error, metrics, open_files};
 use connection::Door;
 use judge::Judge;
 pub(crate) use judge::REASONS;
@@ -57,6 +57,7 @@ pub fn gate(config: Gate, options: &GateOptions) -> Result<(), Error> {
     });
     let filter = options.log_filter.clone().unwrap_or_else(|| config.log.level.as_str().to_owned());
     telemetry::start_logs(format, &filter)?;
+    open_files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("gate")

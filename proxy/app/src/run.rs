@@ -21,7 +21,7 @@ use crate::control::{self, Command, Live, StoreHandle};
 use crate::passes::Passes;
 use crate::reload::Changeable;
 use crate::telemetry::{self, LogFormat, LogLevel};
-use crate::{Error, build, reload, state_dir, tokens};
+use crate::{Error, build, open_files, reload, state_dir, tokens};
 
 /// Samples and answers on their way up; ten samples a second from each endpoint and thread.
 const REPORTS_DEPTH: usize = 4096;
@@ -52,6 +52,7 @@ pub fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     });
     let filter = options.log_filter.clone().unwrap_or_else(|| config.log.level.as_str().to_owned());
     let level = telemetry::start_logs(format, &filter)?;
+    open_files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
