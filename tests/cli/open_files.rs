@@ -1,12 +1,17 @@
 //! How many files the sidecar may have open is the system's word, and each connection is one.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::{Duration, Instant};
 
 use super::config;
 use super::running::{LOG, Sidecar};
+use super::unserved::logged;
 use crate::support::servers::RedisServer;
 
 /// A sidecar that a shell has started after `ulimit`.
@@ -40,4 +45,50 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
     let ours = limits(std::process::id());
     assert_eq!(hard, ours[1], "the hard limit is nobody's to raise");
     assert_eq!(soft, hard, "it began with 256");
+}
+
+/// From now on the process may open `files` files; returns how many it might.
+fn allow(process: u32, files: Option<u64>) -> Option<u64> {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw).expect("a process");
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let before = prlimit(Some(process), Resource::Nofile, Rlimit { current: files, maximum });
+    before.expect("it is ours").current
+}
+
+/// Closes every connection to the server but those of its mirrors.
+fn close_connections(server: &RedisServer) {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("it listens");
+    stream.write_all(b"CLIENT KILL TYPE normal\r\n").expect("it reads");
+    let mut answer = [0; 1];
+    stream.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b":", "how many there were");
+}
+
+#[test]
+fn a_sidecar_that_may_open_no_more_files_blames_no_server() {
+    // A server that does not answer is down after 1.3 s.
+    const LONG_ENOUGH: Duration = Duration::from_secs(3);
+    let dir = TempDir::new().expect("a directory");
+    let servers = [RedisServer::start(&LOG), RedisServer::start(&LOG)];
+    let mut sidecar = Sidecar::start(config(dir.path(), &[servers[0].port, servers[1].port], ""));
+    let whole = |stores: &Value| is_ready(stores) && stores[0]["automatic_failover"] == true;
+    let before = sidecar.wait("both servers are whole", whole);
+    let well = sidecar.logged("health changed");
+
+    let allowed = allow(sidecar.process(), Some(3));
+    servers.iter().for_each(close_connections);
+    let since = Instant::now();
+    let told = logged(&sidecar, "an endpoint can't be looked at");
+    assert!(told[0].contains("Too many open files") && told[0].contains("LimitNOFILE="), "{told:?}");
+    assert!(!told[0].contains("address is right"), "{told:?}");
+    while since.elapsed() < LONG_ENOUGH {
+        assert_eq!(sidecar.logged("health changed"), well, "no server is at fault");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    allow(sidecar.process(), allowed);
+    let after = sidecar.wait("all is well again", whole);
+    assert_eq!(sidecar.logged("health changed"), well, "no server was at fault");
+    let told = |stores: &Value| ["primary", "epoch"].map(|what| stores[0][what].clone());
+    assert_eq!(told(&after), told(&before), "nobody was replaced");
 }
