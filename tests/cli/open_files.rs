@@ -1,7 +1,9 @@
 //! How many files the sidecar may have open is the system's word, and each connection is one.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -9,9 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Duration, Instant};
 
-use super::config;
 use super::running::{LOG, Sidecar};
 use super::unserved::logged;
+use super::{config, foretoken, out};
 use crate::support::servers::RedisServer;
 
 /// A sidecar that a shell has started after `ulimit`.
@@ -91,4 +93,62 @@ fn a_sidecar_that_may_open_no_more_files_blames_no_server() {
     assert_eq!(sidecar.logged("health changed"), well, "no server was at fault");
     let told = |stores: &Value| ["primary", "epoch"].map(|what| stores[0][what].clone());
     assert_eq!(told(&after), told(&before), "nobody was replaced");
+}
+
+/// A client of the sidecar in `dir`, with whom nobody has spoken yet.
+fn client(dir: &Path) -> UnixStream {
+    let client = UnixStream::connect(dir.join("redis.sock")).expect("it listens");
+    client.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+    client
+}
+
+/// Asks, and returns the line that comes.
+fn ask(mut client: &UnixStream, what: &str) -> String {
+    client.write_all(format!("{what}\r\n").as_bytes()).expect("it reads");
+    let mut line = String::new();
+    BufReader::new(client).read_line(&mut line).expect("it answers");
+    line
+}
+
+#[test]
+fn clients_for_whom_there_are_no_files_are_refused_and_the_others_are_served_as_if_nothing_were() {
+    let dir = TempDir::new().expect("a directory");
+    let servers = [RedisServer::start(&LOG), RedisServer::start(&LOG)];
+    let file = config(dir.path(), &[servers[0].port, servers[1].port], "");
+    let mut sidecar = under("-n 256", file.clone());
+    let whole = |stores: &Value| is_ready(stores) && stores[0]["automatic_failover"] == true;
+    let stores = sidecar.wait("both servers are whole", whole);
+    let well = sidecar.logged("health changed");
+
+    // 216 are kept for what is no client's, and each client may take two.
+    let warning = stores[0]["warnings"][0].as_str().unwrap_or_default();
+    assert!(
+        warning.starts_with("at most 20 clients are let in, and not data.max_connections = 10000"),
+        "{warning}"
+    );
+    assert!(out(&foretoken(&["status", "--config", &file])).contains(warning));
+    let told = sidecar.logged("the limit of open files is low");
+    assert!(told.len() == 1 && told[0].contains(warning), "{told:?}");
+
+    let clients: Vec<_> = (0..20).map(|_| client(dir.path())).collect();
+    for client in &clients {
+        assert_eq!(ask(client, "PING"), "+PONG\r\n");
+    }
+    let refused: Vec<_> = (0..200).map(|_| client(dir.path())).collect();
+    for mut client in refused {
+        let mut words = String::new();
+        client.read_to_string(&mut words).expect("it is told");
+        assert_eq!(words, "-ERR max number of clients reached\r\n");
+    }
+    // Each of those that are in gets a connection of its own.
+    for client in &clients {
+        assert_eq!(ask(client, "WATCH key"), "+OK\r\n");
+    }
+    sidecar.wait("all is well", |stores| whole(stores) && stores[0]["connections"] == 20);
+    assert_eq!(sidecar.logged("health changed"), well, "no server is at fault");
+    assert_eq!(sidecar.logged("Too many open files"), [""; 0], "nobody lacks a file");
+
+    drop(clients);
+    sidecar.wait("they are gone", |stores| stores[0]["connections"] == 0);
+    assert_eq!(ask(&client(dir.path()), "PING"), "+PONG\r\n");
 }
