@@ -79,6 +79,7 @@ fn a_sidecar_that_may_open_no_more_files_blames_no_server() {
 
     let allowed = allow(sidecar.process(), Some(3));
     servers.iter().for_each(close_connections);
+    let waiting = client(dir.path());
     let since = Instant::now();
     let told = logged(&sidecar, "an endpoint can't be looked at");
     assert!(told[0].contains("Too many open files") && told[0].contains("LimitNOFILE="), "{told:?}");
@@ -88,11 +89,17 @@ fn a_sidecar_that_may_open_no_more_files_blames_no_server() {
         std::thread::sleep(Duration::from_millis(20));
     }
 
+    // It was tried some twenty times meanwhile.
+    let told = logged(&sidecar, "a client could not be accepted");
+    let cause = "accept a client: Too many open files (os error 24)";
+    assert!(told.len() <= 2 && told[0].contains(cause) && told[0].contains("LimitNOFILE="), "{told:?}");
+
     allow(sidecar.process(), allowed);
     let after = sidecar.wait("all is well again", whole);
     assert_eq!(sidecar.logged("health changed"), well, "no server was at fault");
     let told = |stores: &Value| ["primary", "epoch"].map(|what| stores[0][what].clone());
     assert_eq!(told(&after), told(&before), "nobody was replaced");
+    assert_eq!(ask(&waiting, "PING"), "+PONG\r\n", "who waited is let in");
 }
 
 /// A client of the sidecar in `dir`, with whom nobody has spoken yet.

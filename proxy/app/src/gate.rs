@@ -171,7 +171,7 @@ async fn accept(listener: Listener, door: Arc<Door>, most: usize) {
                 });
             }
             (Ok(accepted), Err(_)) => turn_away(&door, accepted),
-            (Err(error), _) => tracing::debug!(error = %error, "connection not accepted"),
+            (Err(error), _) => tracing::debug!(error = %error.in_full(), "connection not accepted"),
         }
     }
 }

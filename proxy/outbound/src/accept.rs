@@ -12,6 +12,7 @@ use foretoken_transport::{Accepted, Listener, ServerTls, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use crate::obey;
 use crate::session;
@@ -21,6 +22,8 @@ use crate::store::{Store, StoreParams};
 const EXPORT_EVERY: Duration = Duration::from_millis(100);
 /// Clients on their way from the acceptor to a thread.
 const HANDOVER_DEPTH: usize = 1024;
+/// Between two lines about clients that could not be accepted.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Clients that are being told at a time that there is no room for them: each has a descriptor for as long as that takes.
 pub const REFUSALS_MOST: usize = 16;
 /// How long one more waits to be told. Then it is closed without a word: whoever does not go on with TLS must not keep others
@@ -198,6 +201,7 @@ impl DataPlane {
         store: usize,
         mut stop: watch::Receiver<bool>,
     ) {
+        let mut told = None;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -206,8 +210,8 @@ impl DataPlane {
             let accepted = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // No descriptors left, most likely; without a pause this would spin.
-                    tracing::warn!(error = %error, "a client could not be accepted");
+                    tell(&mut told, &error);
+                    // Without a pause this would spin.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -287,6 +291,16 @@ async fn run(context: ThreadContext, stores: Arc<Vec<StoreFactory>>, mut handove
         }
     }
     stores.iter().for_each(|store| store.export());
+}
+
+/// Logs why a client could not be accepted, if that was not `told` a moment ago: it is tried several times a second.
+fn tell(told: &mut Option<Instant>, error: &foretoken_transport::Error) {
+    if told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+        return;
+    }
+    *told = Some(Instant::now());
+    let help = error.is_open_files().then_some("raise LimitNOFILE= of the service, or `ulimit -n`");
+    tracing::warn!(error = %error.in_full(), help, "a client could not be accepted");
 }
 
 fn take(stores: &[Rc<dyn Serve>], handover: Handover) {
