@@ -6,6 +6,7 @@ mod support;
 mod check;
 mod cluster;
 mod errors;
+mod open_files;
 mod permissions;
 mod running;
 mod unserved;

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ use super::{config, err, foretoken, out, program, status};
 use crate::support::servers::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const LOG: [&str; 2] = ["--appendonly", "yes"];
+pub(super) const LOG: [&str; 2] = ["--appendonly", "yes"];
 
 /// `foretoken run`, ended with its owner.
 pub(super) struct Sidecar {
@@ -24,12 +24,14 @@ pub(super) struct Sidecar {
 
 impl Sidecar {
     pub(super) fn start(file: String) -> Self {
+        Self::start_by(program(&["run", "--config", &file]), file)
+    }
+
+    /// Starts it by `command`, which runs the program with `file`.
+    pub(super) fn start_by(mut command: Command, file: String) -> Self {
         let log = std::fs::File::create(format!("{file}.log")).expect("a directory of ours");
-        let child = program(&["run", "--config", &file])
-            .stdout(log.try_clone().expect("it is open"))
-            .stderr(log)
-            .spawn()
-            .expect("it was built");
+        let child =
+            command.stdout(log.try_clone().expect("it is open")).stderr(log).spawn().expect("it was built");
         Self { child, file }
     }
 
@@ -39,9 +41,14 @@ impl Sidecar {
         log.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }
 
+    /// Its number.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its memory that is in RAM.
     fn resident_kib(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
         line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
     }
@@ -70,7 +77,7 @@ impl Sidecar {
 
     /// Sends it SIGTERM, and tells how it ended.
     fn end(self) -> Option<i32> {
-        let sent = std::process::Command::new("kill").arg(self.child.id().to_string()).status();
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status();
         assert!(sent.is_ok_and(|sent| sent.success()));
         self.ended()
     }

@@ -16,7 +16,7 @@ const LOG: [&str; 2] = ["--appendonly", "yes"];
 const LOCKED: [&str; 4] = ["--appendonly", "yes", "--requirepass", "right"];
 
 /// Waits until the log has a line with `part`, and returns all of them.
-fn logged(sidecar: &Sidecar, part: &str) -> Vec<String> {
+pub(super) fn logged(sidecar: &Sidecar, part: &str) -> Vec<String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let lines = sidecar.logged(part);

@@ -62,6 +62,6 @@ mod tokens;
 pub use gate::{Doors, ServiceDoor};
 pub use recorder::{MetricsPage, MetricsRecorder};
 pub use secret::{Secret, SecretError};
-pub use serve::{Listeners, Params, serve};
+pub use serve::{CONNECTIONS_MAX, Listeners, Params, serve};
 pub use stores::{Stores, SwitchoverError};
 pub use tokens::{Asker, TokenError, Tokens};

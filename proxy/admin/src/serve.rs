@@ -30,7 +30,7 @@ use crate::tokens::Tokens;
 
 /// Connections of one listener; further ones wait in the kernel's queue. Each listener has its own, so that a crowd on
 /// TCP does not keep the operator out of the Unix socket.
-const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: usize = 64;
 /// How long a connection may take for a request's head, and how long it may idle between two.
 const HEAD_MAX: Duration = Duration::from_secs(5);
 /// After this a connection gets no further request: one that never reads its answers would stay for ever.

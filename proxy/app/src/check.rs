@@ -264,6 +264,10 @@ pub(crate) fn trouble(refused: &Refused) -> String {
             "set gate = true for a sidecar; check has no tokens: give it the address of the server behind the gate"
         }
         Failure::Credentials => "see user and password_file under [store.control], or grant what is missing",
+        Failure::OpenFiles => {
+            "the server is not at fault, this process may open no more files: raise LimitNOFILE= of its service, or \
+             `ulimit -n`"
+        }
         Failure::Other => "see that the address is right and that a store of this protocol listens there",
     };
     format!("{}; {remedy}", refused.detail)

@@ -26,8 +26,9 @@ use tokio::task::JoinSet;
 
 use crate::clock::BootClock;
 use crate::metrics::GateMetrics;
+use crate::open_files::Room;
 use crate::telemetry::{self, LogFormat};
-use crate::{Error, metrics};
+use crate::{Error, metrics, open_files};
 use connection::Door;
 use judge::Judge;
 pub(crate) use judge::REASONS;
@@ -57,13 +58,14 @@ pub fn gate(config: Gate, options: &GateOptions) -> Result<(), Error> {
     });
     let filter = options.log_filter.clone().unwrap_or_else(|| config.log.level.as_str().to_owned());
     telemetry::start_logs(format, &filter)?;
+    let files = open_files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("gate")
         .enable_all()
         .build()
         .map_err(|source| Error::Os { what: "start the runtime", source })?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, files));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
@@ -79,7 +81,7 @@ fn client_tls(wanted: bool, tls: Option<&EndpointTls>) -> Result<Option<ClientTl
     Ok(Some(ClientTls::load(ca_file, identity, tls.and_then(|tls| tls.server_name.clone()))?))
 }
 
-async fn serve(config: Gate) -> Result<(), Error> {
+async fn serve(config: Gate, files: Option<u64>) -> Result<(), Error> {
     let page = telemetry::start_metrics()?;
     metrics::describe_gate();
     let limits = &config.limits;
@@ -124,6 +126,8 @@ async fn serve(config: Gate) -> Result<(), Error> {
         told: AtomicU64::new(0),
     });
 
+    let room = Room::new(files, open_files::reserve(0, 0), "limits.connections", limits.connections);
+    room.tell();
     let (stop, stopped) = watch::channel(false);
     let service =
         Arc::new(Service { word: heard, clock, ending: AtomicBool::new(false), exit: Notify::new() });
@@ -133,7 +137,7 @@ async fn serve(config: Gate) -> Result<(), Error> {
     let catch = |kind| signal(kind).map_err(|source| Error::Os { what: "catch signals", source });
     let (mut term, mut interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
     tokio::select! {
-        () = accept(listener, door, config.limits.connections as usize) => {}
+        () = accept(listener, door, room.clients) => {}
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
         () = service.exit.notified() => {}
@@ -167,7 +171,7 @@ async fn accept(listener: Listener, door: Arc<Door>, most: usize) {
                 });
             }
             (Ok(accepted), Err(_)) => turn_away(&door, accepted),
-            (Err(error), _) => tracing::debug!(error = %error, "connection not accepted"),
+            (Err(error), _) => tracing::debug!(error = %error.in_full(), "connection not accepted"),
         }
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod faults;
 mod gate;
 mod metrics;
+mod open_files;
 mod passes;
 mod protocols;
 mod reload;

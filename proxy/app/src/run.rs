@@ -18,10 +18,11 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::BootClock;
 use crate::control::{self, Command, Live, StoreHandle};
+use crate::open_files::Room;
 use crate::passes::Passes;
 use crate::reload::Changeable;
 use crate::telemetry::{self, LogFormat, LogLevel};
-use crate::{Error, build, reload, state_dir, tokens};
+use crate::{Error, build, open_files, reload, state_dir, tokens};
 
 /// Samples and answers on their way up; ten samples a second from each endpoint and thread.
 const REPORTS_DEPTH: usize = 4096;
@@ -52,13 +53,14 @@ pub fn run(config: Config, options: RunOptions) -> Result<(), Error> {
     });
     let filter = options.log_filter.clone().unwrap_or_else(|| config.log.level.as_str().to_owned());
     let level = telemetry::start_logs(format, &filter)?;
+    let files = open_files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
         .enable_all()
         .build()
         .map_err(|source| Error::Os { what: "start the control runtime", source })?;
-    let result = runtime.block_on(serve(config, options, level));
+    let result = runtime.block_on(serve(config, options, level, files));
     // Tasks that still wait for a peer must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -75,7 +77,12 @@ pub(crate) struct Running {
     passes: Option<Arc<Passes>>,
 }
 
-async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(), Error> {
+async fn serve(
+    config: Config,
+    options: RunOptions,
+    level: LogLevel,
+    files: Option<u64>,
+) -> Result<(), Error> {
     let metrics = telemetry::start_metrics()?;
     foretoken_outbound::describe();
     foretoken_health::describe();
@@ -120,7 +127,9 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
     }
     let tokens = tokens(&config, &running, &registry, &clock).await?;
     let token_upkeep = tokio::spawn(Arc::clone(&tokens).run(stopped.clone()));
-    let plane = Arc::new(DataPlane::start(threads, config.data.max_connections as usize, factories)?);
+    let room = room(&config, files);
+    room.tell();
+    let plane = Arc::new(DataPlane::start(threads, room.clients, factories)?);
     let mut accepting = Vec::new();
     for (number, (store, run)) in config.store.iter().zip(&running).enumerate() {
         for address in &store.listen {
@@ -137,6 +146,7 @@ async fn serve(config: Config, options: RunOptions, level: LogLevel) -> Result<(
             .map(|run| (run.id.clone(), run.handle.status.clone(), run.handle.commands.clone()))
             .collect(),
         state_dir,
+        open_files: room.warning,
         passes: running.iter().filter_map(|run| Some((run.id.clone(), run.passes.clone()?))).collect(),
         draining: AtomicBool::new(false),
         exit: Notify::new(),
@@ -212,6 +222,13 @@ fn bound(listener: &Listener, configured: &Address) -> String {
     listener.local_addr().map_or_else(|| configured.to_string(), |address| address.to_string())
 }
 
+/// For how many clients there is room if the process may open `files` files.
+fn room(config: &Config, files: Option<u64>) -> Room {
+    let endpoints = config.store.iter().map(|store| store.endpoint.len()).sum();
+    let reserve = open_files::reserve(endpoints, config.data.threads as usize);
+    Room::new(files, reserve, "data.max_connections", config.data.max_connections)
+}
+
 fn make_state_dir(path: &Path) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| Error::StateDir { path: path.to_owned(), source })
@@ -274,6 +291,8 @@ struct Service {
     stores: Vec<(StoreId, watch::Receiver<Arc<StoreStatus>>, mpsc::Sender<Command>)>,
     /// What is wrong with the state directory.
     state_dir: watch::Receiver<Option<String>>,
+    /// What is wrong with the limit of open files.
+    open_files: Option<String>,
     passes: Vec<(StoreId, Arc<Passes>)>,
     draining: AtomicBool,
     /// Keeps an order that comes before anybody waits for it.
@@ -291,6 +310,7 @@ impl Stores for Service {
                 let mut status = (**status.borrow()).clone();
                 status.connections = clients;
                 status.warnings.extend(self.state_dir.borrow().clone());
+                status.warnings.extend(self.open_files.clone());
                 status
             })
             .collect()

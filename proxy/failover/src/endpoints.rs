@@ -79,6 +79,10 @@ impl Endpoint {
             return;
         }
         self.tried = Some(asked);
+        if self.look.is_some() && matches!(found, Err(Failure::OpenFiles)) {
+            // It was not asked at all: what was seen last stands, and grows old.
+            return;
+        }
         let owner = found.as_ref().ok().and_then(|found| found.owner.as_ref()).map(|owner| &owner.instance);
         if owner != self.owned.as_ref().map(|(owner, _)| owner) {
             self.owned = owner.map(|owner| (owner.clone(), asked));
@@ -110,6 +114,7 @@ impl Endpoint {
     pub(crate) const fn silence(&self) -> &'static str {
         match (self.failed, self.tried) {
             (Some(Failure::Credentials), _) => "does not let the sidecar look: credentials or a permission",
+            (Some(Failure::OpenFiles), _) => "can't be looked at: too many files are open here",
             (None, None) => "was not looked at yet",
             _ => "does not answer",
         }

@@ -419,7 +419,7 @@ impl Machine {
                 endpoint.forget(now);
             }
         }
-        let heard = !matches!(result, Err(Rejection { failure: Failure::Timeout, .. }));
+        let heard = !matches!(result, Err(Rejection { failure: Failure::Timeout | Failure::OpenFiles, .. }));
         if sent.order == Order::ResumeWrites
             && heard
             && let Some(endpoint) = self.endpoint_mut(&sent.endpoint)

@@ -221,11 +221,10 @@ impl Machine {
         }
         self.ownership.claim = None;
         // That somebody else holds the record is not enough to serve on: he must know of us.
-        let rightless = matches!(
-            result,
-            Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. })
-                | Ok(Answer::Claimed(Claimed::HeldBy(_)))
-        );
+        let rightless = match result {
+            Ok(answer) => matches!(answer, Answer::Claimed(Claimed::HeldBy(_))),
+            Err(rejection) => rejection.failure.is_silence(),
+        };
         if !rightless {
             self.heard(sent.at);
         }
@@ -234,7 +233,7 @@ impl Machine {
                 self.ownership.unwritable = true;
             }
             // Silence tells nothing of writes, and comes before a loss.
-            Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }) => {}
+            Err(Rejection { failure, .. }) if failure.is_silence() => {}
             _ => self.ownership.unwritable = false,
         }
         match result {
@@ -256,10 +255,8 @@ impl Machine {
             Ok(_) => self.ownership.registered_until = Some(sent.at + self.registration()),
             // The primary is in trouble, takes no writes or is none any more: its health and its role will tell. Who was owner
             // stays it for as long as the record lives.
-            Err(Rejection {
-                failure: Failure::Refused | Failure::Timeout | Failure::NotServing | Failure::Busy,
-                ..
-            }) => {}
+            Err(Rejection { failure: Failure::NotServing | Failure::Busy, .. }) => {}
+            Err(Rejection { failure, .. }) if failure.is_silence() => {}
             Err(rejection) => {
                 if !self.owns() {
                     self.ownership.other = None;

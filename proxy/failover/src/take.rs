@@ -4,7 +4,7 @@
 //! has made sure that nothing of the epoch before can be acknowledged any more.
 
 use foretoken_types::{
-    Authority, BootInstant, EndpointId, Epoch, Failure, Observation, Operation, Position, StoreState,
+    Authority, BootInstant, EndpointId, Epoch, Observation, Operation, Position, StoreState,
 };
 
 use crate::effect::{Effect, Loss, Order, Outcome};
@@ -198,7 +198,7 @@ impl Machine {
             return;
         }
         // Who answers is alive, whatever it says.
-        let silent = matches!(result, Err(Rejection { failure: Failure::Refused | Failure::Timeout, .. }));
+        let silent = result.as_ref().is_err_and(|rejection| rejection.failure.is_silence());
         let (primary, stage) = (take.primary.clone(), take.stage.clone());
         if !silent {
             self.vouch(&primary);

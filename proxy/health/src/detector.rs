@@ -206,7 +206,8 @@ impl Detector {
         self.evaluate(now);
     }
 
-    /// The look that was begun is not waited for (the task was cancelled, or the control connection is busy with an order).
+    /// The look that was begun is not waited for (the task was cancelled, the control connection is busy with an order, or none
+    /// could be made for want of descriptors).
     pub fn probe_abandoned(&mut self, now: BootInstant) {
         if self.probe.weight == 0 {
             self.unanswered_since = None;
@@ -251,6 +252,7 @@ impl Detector {
                 self.good_in_a_row = 0;
                 self.alive_in_a_row = self.alive_in_a_row.saturating_add(1);
             }
+            Err(Failure::OpenFiles) => self.probe_abandoned(now),
             // It began when nobody knew better.
             Err(_) if self.vouched.is_some_and(|vouched| now - latency < vouched) => {}
             Err(failure) => {
@@ -270,6 +272,7 @@ impl Detector {
                 self.reach = Streak::default();
                 self.refusals = None;
             }
+            Err(Failure::OpenFiles) => {}
             Err(failure) => {
                 self.reach.add(failure);
                 self.failed(failure, now);

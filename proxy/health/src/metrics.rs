@@ -97,7 +97,7 @@ pub fn describe() {
     describe_counter!(
         "foretoken_health_probe_failures_total",
         Unit::Count,
-        "looks at the endpoint that failed, by failure: refused, timeout, not_serving, busy, credentials or other"
+        "looks at the endpoint that failed, by failure: refused, timeout, not_serving, busy, credentials, open_files or other"
     );
 }
 

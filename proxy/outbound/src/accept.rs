@@ -10,8 +10,9 @@ use std::time::Duration;
 use foretoken_protocol::Protocol;
 use foretoken_transport::{Accepted, Listener, ServerTls, Stream};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use crate::obey;
 use crate::session;
@@ -21,6 +22,13 @@ use crate::store::{Store, StoreParams};
 const EXPORT_EVERY: Duration = Duration::from_millis(100);
 /// Clients on their way from the acceptor to a thread.
 const HANDOVER_DEPTH: usize = 1024;
+/// Between two lines about clients that could not be accepted.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// Clients that are being told at a time that there is no room for them: each has a descriptor for as long as that takes.
+pub const REFUSALS_MOST: usize = 16;
+/// How long one more waits to be told. Then it is closed without a word: whoever does not go on with TLS must not keep others
+/// from being accepted.
+const REFUSAL_WAIT: Duration = Duration::from_millis(100);
 /// A TLS handshake takes no longer.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -51,7 +59,7 @@ struct ThreadContext {
 /// One store on one thread, whatever its protocol.
 trait Serve {
     fn serve(self: Rc<Self>, stream: Stream, load: Load);
-    fn refuse(self: Rc<Self>, stream: Stream);
+    fn refuse(self: Rc<Self>, stream: Stream, refusal: OwnedSemaphorePermit);
     fn export(&self);
 }
 
@@ -89,11 +97,13 @@ impl<P: Protocol> Serve for Serving<P> {
         });
     }
 
-    fn refuse(self: Rc<Self>, mut stream: Stream) {
+    fn refuse(self: Rc<Self>, mut stream: Stream, refusal: OwnedSemaphorePermit) {
         tokio::task::spawn_local(async move {
             let words = self.store.protocol.too_many_clients();
             // A courtesy to a client that is turned away: it may be gone already.
             tokio::time::timeout(Duration::from_secs(1), stream.write_all(&words)).await.ok();
+            drop(stream);
+            drop(refusal);
         });
     }
 
@@ -124,7 +134,7 @@ impl Drop for Load {
 
 enum Handover {
     Client { accepted: Accepted, tls: Option<ServerTls>, store: usize, load: Load },
-    Refused { accepted: Accepted, tls: Option<ServerTls>, store: usize },
+    Refused { accepted: Accepted, tls: Option<ServerTls>, store: usize, refusal: OwnedSemaphorePermit },
 }
 
 struct Thread {
@@ -138,6 +148,7 @@ pub struct DataPlane {
     threads: Vec<Thread>,
     all: Arc<AtomicUsize>,
     clients_most: usize,
+    refusals: Arc<Semaphore>,
     draining: watch::Sender<bool>,
 }
 
@@ -149,7 +160,8 @@ impl DataPlane {
     pub fn start(threads: usize, clients_most: usize, stores: Vec<StoreFactory>) -> Result<Self, Error> {
         let stores = Arc::new(stores);
         let (draining, watch_draining) = watch::channel(false);
-        let mut plane = Self { threads: Vec::new(), all: Arc::default(), clients_most, draining };
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MOST));
+        let mut plane = Self { threads: Vec::new(), all: Arc::default(), clients_most, refusals, draining };
         for number in 0..threads.max(1) {
             let (clients, handover) = mpsc::channel(HANDOVER_DEPTH);
             let context = ThreadContext { number, draining: watch_draining.clone() };
@@ -189,6 +201,7 @@ impl DataPlane {
         store: usize,
         mut stop: watch::Receiver<bool>,
     ) {
+        let mut told = None;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -197,8 +210,8 @@ impl DataPlane {
             let accepted = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // No descriptors left, most likely; without a pause this would spin.
-                    tracing::warn!(error = %error, "a client could not be accepted");
+                    tell(&mut told, &error);
+                    // Without a pause this would spin.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -214,7 +227,9 @@ impl DataPlane {
             return;
         };
         let handover = if self.all.load(Ordering::Relaxed) >= self.clients_most {
-            Handover::Refused { accepted, tls, store }
+            let refusal = Arc::clone(&self.refusals).acquire_owned();
+            let Ok(Ok(refusal)) = tokio::time::timeout(REFUSAL_WAIT, refusal).await else { return };
+            Handover::Refused { accepted, tls, store, refusal }
         } else {
             self.all.fetch_add(1, Ordering::Relaxed);
             thread.load.fetch_add(1, Ordering::Relaxed);
@@ -278,16 +293,26 @@ async fn run(context: ThreadContext, stores: Arc<Vec<StoreFactory>>, mut handove
     stores.iter().for_each(|store| store.export());
 }
 
+/// Logs why a client could not be accepted, if that was not `told` a moment ago: it is tried several times a second.
+fn tell(told: &mut Option<Instant>, error: &foretoken_transport::Error) {
+    if told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+        return;
+    }
+    *told = Some(Instant::now());
+    let help = error.is_open_files().then_some("raise LimitNOFILE= of the service, or `ulimit -n`");
+    tracing::warn!(error = %error.in_full(), help, "a client could not be accepted");
+}
+
 fn take(stores: &[Rc<dyn Serve>], handover: Handover) {
-    let (accepted, tls, number, load) = match handover {
-        Handover::Client { accepted, tls, store, load } => (accepted, tls, store, Some(load)),
-        Handover::Refused { accepted, tls, store } => (accepted, tls, store, None),
+    let (accepted, tls, number, admitted) = match handover {
+        Handover::Client { accepted, tls, store, load } => (accepted, tls, store, Ok(load)),
+        Handover::Refused { accepted, tls, store, refusal } => (accepted, tls, store, Err(refusal)),
     };
     let Some(store) = stores.get(number).cloned() else { return };
     tokio::task::spawn_local(async move {
-        match (accepted.open(tls.as_ref(), HANDSHAKE_LIMIT).await, load) {
-            (Ok(stream), Some(load)) => store.serve(stream, load),
-            (Ok(stream), None) => store.refuse(stream),
+        match (accepted.open(tls.as_ref(), HANDSHAKE_LIMIT).await, admitted) {
+            (Ok(stream), Ok(load)) => store.serve(stream, load),
+            (Ok(stream), Err(refusal)) => store.refuse(stream, refusal),
             (Err(error), _) => tracing::debug!(error = %error, "a client could not be set up"),
         }
     });

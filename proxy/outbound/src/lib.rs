@@ -38,7 +38,7 @@ mod tally;
 pub mod testing;
 mod view;
 
-pub use accept::{DataPlane, Error, StoreFactory};
+pub use accept::{DataPlane, Error, REFUSALS_MOST, StoreFactory};
 pub use durable::Ask;
 pub use lookout::{Lookout, Sight, lookout};
 pub use metrics::describe;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use foretoken_protocol::{Meter, Protocol, Retire, Upstream};
-use foretoken_types::{Epoch, Fault, FaultKind};
+use foretoken_types::{Epoch, Fault, FaultKind, Side};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 
@@ -176,7 +176,10 @@ impl<P: Protocol> Pool<P> {
                 Err(Fault::safe(FaultKind::EpochMoved))
             }
             Err(fault) => {
-                tally.connect_failed();
+                // What fails here says nothing of the server.
+                if fault.kind.side() == Side::Upstream {
+                    tally.connect_failed();
+                }
                 Err(fault)
             }
         }

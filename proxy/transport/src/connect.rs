@@ -12,7 +12,7 @@ use foretoken_types::Address;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error::refused;
+use crate::error::{is_open_files, refused};
 use crate::{ClientTls, Error, Stream, keepalive};
 
 /// How to reach one server.
@@ -110,7 +110,8 @@ impl Connector {
         let failed = |source| Error::Connect { address: self.address.clone(), source };
         match &self.address {
             Address::Tcp { host, port } => {
-                let found: Vec<_> = lookup_host((&**host, *port)).await.map_err(failed)?.collect();
+                let found = lookup_host((&**host, *port)).await;
+                let found: Vec<_> = found.map_err(|error| failed(open_files().unwrap_or(error)))?.collect();
                 let socket = first_of(&found, deadline).await.map_err(failed)?;
                 keepalive::upstream(&socket).map_err(Error::Socket)?;
                 Ok(Stream::Tcp(socket))
@@ -118,6 +119,11 @@ impl Connector {
             Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(failed)?)),
         }
     }
+}
+
+/// The reason of a resolver that could not open its files or sockets, which it keeps to itself.
+fn open_files() -> Option<io::Error> {
+    std::fs::File::open("/dev/null").err().filter(is_open_files)
 }
 
 /// Connects to the first of `addresses` that accepts. If none does, the error is one that leaves the server's state

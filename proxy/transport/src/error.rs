@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use foretoken_types::Address;
+use rustix::io::Errno;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use rustls_pki_types::pem;
 
@@ -169,6 +170,36 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether too many files are open, in this process or on this machine, so that nothing is known of the peer.
+    #[must_use]
+    pub fn is_open_files(&self) -> bool {
+        match self {
+            Self::Accept(source) | Self::Connect { source, .. } | Self::Socket(source) => {
+                is_open_files(source)
+            }
+            _ => false,
+        }
+    }
+
+    /// The error with its causes, in one line.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// Whether `error` says that this process, or this machine, has too many files open.
+#[must_use]
+pub fn is_open_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Whether `error` says that nobody listens.

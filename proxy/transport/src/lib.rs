@@ -40,7 +40,7 @@ mod testing;
 mod tls;
 
 pub use connect::{Connector, Greeted, Greeting, Unwelcome};
-pub use error::{Error, FileFault};
+pub use error::{Error, FileFault, is_open_files};
 pub use listen::{Accepted, Listener, SocketFile};
 pub use stream::{Peer, Stream};
 pub use tls::{ClientTls, Clients, Identity, ServerTls};

@@ -20,6 +20,8 @@ pub enum Side {
 pub enum FaultKind {
     /// No connection to the endpoint could be made.
     Connect,
+    /// No connection could be made, because too many files are open here.
+    OpenFiles,
     /// The connection was lost with the request outstanding.
     Reset,
     /// The epoch moved, or the lease was revoked, while the request was outstanding.
@@ -46,8 +48,9 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Every kind, in the order of their labels in metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connect,
+        Self::OpenFiles,
         Self::Reset,
         Self::EpochMoved,
         Self::LeaseEnded,
@@ -66,6 +69,7 @@ impl FaultKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::OpenFiles => "open_files",
             Self::Reset => "reset",
             Self::EpochMoved => "epoch_moved",
             Self::LeaseEnded => "lease_ended",
@@ -87,7 +91,8 @@ impl FaultKind {
             Self::Connect | Self::Reset | Self::NotServing | Self::Malformed | Self::NotDurable => {
                 Side::Upstream
             }
-            Self::EpochMoved
+            Self::OpenFiles
+            | Self::EpochMoved
             | Self::LeaseEnded
             | Self::HoldExpired
             | Self::HoldFull

@@ -104,14 +104,23 @@ pub enum Failure {
     Busy,
     /// It refuses our credentials, or lacks a permission.
     Credentials,
+    /// It could not be asked, because too many files are open here: this tells nothing of it.
+    OpenFiles,
     /// Anything else that keeps us from knowing (name resolution, TLS, malformed reply).
     Other,
 }
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 6] =
-        [Self::Refused, Self::Timeout, Self::NotServing, Self::Busy, Self::Credentials, Self::Other];
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Timeout,
+        Self::NotServing,
+        Self::Busy,
+        Self::Credentials,
+        Self::OpenFiles,
+        Self::Other,
+    ];
 
     /// The label in metrics.
     #[must_use]
@@ -122,7 +131,14 @@ impl Failure {
             Self::NotServing => "not_serving",
             Self::Busy => "busy",
             Self::Credentials => "credentials",
+            Self::OpenFiles => "open_files",
             Self::Other => "other",
         }
+    }
+
+    /// Whether nobody answered, so that nothing vouches for the endpoint either.
+    #[must_use]
+    pub const fn is_silence(self) -> bool {
+        matches!(self, Self::Refused | Self::Timeout | Self::OpenFiles)
     }
 }

@@ -286,3 +286,11 @@ fn the_text_shows_endpoints_and_promises() {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }
 }
+
+#[test]
+fn too_many_open_files_here_are_not_blamed_on_the_address() {
+    let refused = Refused::new(Failure::OpenFiles, "connect to a:6379: Too many open files (os error 24)");
+    let told = trouble(&refused);
+    assert!(told.contains("Too many open files") && told.contains("LimitNOFILE="), "{told}");
+    assert!(!told.contains("address"), "{told}");
+}

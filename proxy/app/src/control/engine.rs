@@ -283,7 +283,9 @@ impl Engine {
                 }
                 at.trouble.looked(&self.params.store, &at.id, at.refused.as_ref(), now);
                 let id = at.id.clone();
-                self.place(endpoint, found.as_deref().map_err(|refused| refused.failure), now);
+                if failure != Some(Failure::OpenFiles) {
+                    self.place(endpoint, found.as_deref().map_err(|refused| refused.failure), now);
+                }
                 let found = found.map_err(|refused| refused.failure);
                 self.examine(endpoint, found.as_ref().is_ok_and(|found| found.keys == 0));
                 self.step(Event::Observed { endpoint: id.clone(), asked, probed, found });

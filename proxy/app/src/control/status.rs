@@ -247,10 +247,12 @@ fn health(at: &Endpoint) -> (HealthState, Option<String>) {
     let refused = at.refused.as_ref();
     match &at.verdict {
         None => (HealthState::Unknown, refused.map(trouble)),
-        // It answers, and does not say how it is.
-        Some(Verdict::Up) => match refused.filter(|refused| refused.failure == Failure::Credentials) {
-            Some(refused) => (HealthState::Unknown, Some(trouble(refused))),
-            None => (HealthState::Up, None),
+        // It answers and does not say how it is, or could not be asked.
+        Some(Verdict::Up) => match refused {
+            Some(refused) if matches!(refused.failure, Failure::Credentials | Failure::OpenFiles) => {
+                (HealthState::Unknown, Some(trouble(refused)))
+            }
+            _ => (HealthState::Up, None),
         },
         Some(Verdict::Suspect { evidence, .. }) => (HealthState::Suspect, Some(evidence.to_string())),
         Some(Verdict::Down { evidence, .. }) => (HealthState::Down, Some(evidence.to_string())),

@@ -80,10 +80,10 @@ impl Trouble {
     ) {
         let why = match refused {
             None => None,
-            Some(refused) if matches!(refused.failure, Failure::Credentials | Failure::Other) => {
-                Some(trouble(refused))
-            }
-            Some(_) => return,
+            Some(refused) => match refused.failure {
+                Failure::Credentials | Failure::OpenFiles | Failure::Other => Some(trouble(refused)),
+                _ => return,
+            },
         };
         match (self.news(why.as_deref(), now), why) {
             (Some(News::Wrong), Some(why)) => {

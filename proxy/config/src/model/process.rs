@@ -49,8 +49,10 @@ section! {
         /// batching on each.
         /// Default 1: one thread carries more pipelined commands than one Redis server executes.
         fixed threads: u32 = default(1) in 1 to 64;
-        /// Most client connections of all listeners together; one more is closed at once.
-        /// Too low: clients are turned away. Too high: the memory and descriptors for them run out first.
+        /// Most client connections of all listeners together; one more is closed at once. Each may take two open files: where
+        /// the hard limit of the process (`LimitNOFILE=`, `ulimit -Hn`) has no room for all, fewer are let in, and a warning
+        /// says how many.
+        /// Too low: clients are turned away. Too high: the memory for them runs out first.
         /// Default 10000: the store's own default (maxclients), so the hop turns nobody away that the store took.
         fixed max_connections: u32 = default(10_000) in 1 to 1_000_000;
         /// How long requests under way may take to end after SIGTERM, before their connections are closed.

@@ -139,3 +139,17 @@ fn a_look_is_still_to_come_before_the_first_one_and_after_a_change_of_role() {
     endpoint.forget(at(4));
     assert_eq!((endpoint.is_unlooked(), endpoint.silence()), (false, "does not answer"));
 }
+
+#[test]
+fn what_was_seen_stands_while_too_many_files_are_open_here_and_grows_old() {
+    let within = Duration::from_millis(100);
+    let mut endpoint = Endpoint::new("a".into());
+    endpoint.learn(at(1), false, Err(Failure::OpenFiles));
+    assert_eq!(endpoint.silence(), "can't be looked at: too many files are open here");
+    endpoint.learn(at(10), false, Ok(found("x")));
+    endpoint.learn(at(20), false, Err(Failure::OpenFiles));
+    assert!(endpoint.tried_since(at(20)) && endpoint.fresh(at(110), within).is_some());
+    assert!(endpoint.fresh(at(111), within).is_none());
+    endpoint.learn(at(30), false, Err(Failure::Timeout));
+    assert!(endpoint.fresh(at(31), within).is_none(), "who is asked and does not answer is another matter");
+}

@@ -1,4 +1,4 @@
-use foretoken_types::Role;
+use foretoken_types::{Failure, Role};
 
 use super::*;
 use crate::testing::{machine, observation};
@@ -17,7 +17,7 @@ const ANOTHER: Operation = Operation(8);
 #[test]
 fn a_primary_that_does_not_answer_the_claim_is_not_put_in_charge_and_one_that_refuses_it_is() {
     let rejected = |failure| Err(Rejection { failure, detail: "it is said".to_owned() });
-    for failure in [Failure::Refused, Failure::Timeout] {
+    for failure in [Failure::Refused, Failure::Timeout, Failure::OpenFiles] {
         let mut machine = taking(Stage::Claim(Some(ASKED)));
         machine.take_answered(ANOTHER, rejected(failure));
         assert_eq!(machine.phase(), "take", "an answer to something else");
@@ -47,6 +47,7 @@ fn what_was_held_against_a_primary_before_it_was_put_in_charge_is_past() {
         (rejected(Failure::Other), "serving"),
         (rejected(Failure::Timeout), "down"),
         (rejected(Failure::Refused), "down"),
+        (rejected(Failure::OpenFiles), "down"),
     ] {
         let mut machine = taking(Stage::Mark(ASKED));
         machine.endpoint_mut(&"a".into()).expect("it is configured").verdict = Verdict::Down;

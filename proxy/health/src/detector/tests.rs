@@ -416,6 +416,23 @@ fn connections_that_break_for_clients_alone_are_not_suspect() {
 }
 
 #[test]
+fn our_own_lack_of_descriptors_is_held_against_nobody_and_excuses_nobody() {
+    let mut detector = detector();
+    for k in 0..20 {
+        let t = k * 250;
+        detector.probe_started(at(t));
+        detector.looked(Err(Failure::OpenFiles), ms(1), at(t + 1));
+        detector.reached(Err(Failure::OpenFiles), at(t + 2));
+        assert_eq!(detector.verdict(at(t + 249)), Verdict::Up, "after {t} ms");
+    }
+    detector.looked(Err(Failure::Refused), ms(1), at(5000));
+    detector.looked(Err(Failure::OpenFiles), ms(1), at(5100));
+    detector.reached(Err(Failure::OpenFiles), at(5101));
+    detector.reached(Err(Failure::Refused), at(5200));
+    assert!(is_down(detector.verdict(at(5200))), "a refusal before it stands");
+}
+
+#[test]
 fn what_an_abandoned_probe_would_have_said_is_not_held_against_the_store() {
     let mut detector = detector();
     detector.probe_started(at(0));

@@ -41,6 +41,9 @@ pub fn in_doubt(epoch: Epoch) -> Bytes {
 pub fn not_executed(kind: FaultKind) -> Bytes {
     Bytes::from_static(match kind {
         FaultKind::Connect => b"-LOADING Foretoken can't reach the server: not executed, try again\r\n",
+        FaultKind::OpenFiles => {
+            b"-LOADING Foretoken has too many open files to reach the server: not executed, try again\r\n"
+        }
         FaultKind::Reset => b"-LOADING Foretoken lost the server: not executed, try again\r\n",
         FaultKind::EpochMoved => b"-LOADING Foretoken changed the primary: not executed, try again\r\n",
         FaultKind::LeaseEnded => b"-LOADING Foretoken has no right to write now: not executed, try again\r\n",

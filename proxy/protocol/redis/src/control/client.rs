@@ -332,18 +332,12 @@ impl Client {
         let failure = match error {
             error if error.is_refused() => Failure::Refused,
             error if error.is_timeout() => Failure::Timeout,
+            error if error.is_open_files() => Failure::OpenFiles,
             // A gate that has not heard of us for a while, or of whom we have: it answers, so nobody is dead.
             Error::Unwelcome { source: Unwelcome::Refused(_), .. } => Failure::NotServing,
             _ => Failure::Other,
         };
-        let mut detail = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            detail.push_str(": ");
-            detail.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Refused::new(failure, detail)
+        Refused::new(failure, error.in_full())
     }
 
     fn explain(&self, broken: Broken) -> Refused {

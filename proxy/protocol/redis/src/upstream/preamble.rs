@@ -40,7 +40,7 @@ async fn greet(connector: &Connector, key: &SessionKey) -> Result<Stream, Fault>
     let fault = Fault::safe(FaultKind::Connect);
     let mut stream = connector.connect().await.map_err(|error| {
         tracing::debug!(address = %connector.address, error = %error, "upstream connect failed");
-        fault
+        if error.is_open_files() { Fault::safe(FaultKind::OpenFiles) } else { fault }
     })?;
     let (frames, requests) = key.preamble();
     if requests == 0 {
