@@ -79,7 +79,7 @@ section! {
         /// Default 1s: as connect_timeout of the sidecar, which waits for it.
         fixed connect_timeout: Duration = default("1s") in "10ms" to "60s";
         /// Most connections; one more is told so and closed.
-        /// Too low: a sidecar with many clients is turned away. Too high: descriptors run out first.
+        /// Too low: a sidecar with many clients is turned away. Too high: the limit of open files decides.
         /// Default 10000: the store's own default (maxclients).
         fixed connections: u32 = default(10_000) in 1 to 1_000_000;
     }

@@ -96,3 +96,23 @@ fn the_owner_record_is_renewed_when_that_is_due_and_the_last_answer_has_come() {
     machine.keep_ownership();
     assert!(machine.ownership.claim().is_some_and(|next| next != operation));
 }
+
+#[test]
+fn that_the_primary_takes_no_writes_is_unsaid_by_any_other_answer_and_not_by_silence() {
+    for (failure, unwritable) in [
+        (Failure::Refused, true),
+        (Failure::Timeout, true),
+        (Failure::OpenFiles, true),
+        (Failure::Busy, true),
+        (Failure::Credentials, false),
+        (Failure::Other, false),
+    ] {
+        let mut machine = machine();
+        for failure in [Failure::NotServing, failure] {
+            let operation = machine.claim(&"a".into());
+            let result = Err(Rejection { failure, detail: "it is said".to_owned() });
+            machine.step(Event::Answered { operation, result }, at(0));
+        }
+        assert_eq!(machine.ownership.unwritable, unwritable, "{failure:?}");
+    }
+}

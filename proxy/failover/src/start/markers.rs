@@ -77,3 +77,6 @@ fn undecided(configured: Option<&EndpointId>, primaries: &[Seen<'_>]) -> String 
     };
     format!("{} are primaries and nothing tells whose data counts: {what}", names.join(" and "))
 }
+
+#[cfg(test)]
+mod tests;
