@@ -51,7 +51,7 @@ class Files:
         self.image = dict(re.findall(r"^(FROM|USER|VOLUME|WORKDIR|ENTRYPOINT|CMD|EXPOSE) (.+)$", last, re.MULTILINE))
         # The routes as the program declares them, so that a renamed one is noticed here.
         server = (ROOT / "proxy/admin/src/server.rs").read_text()
-        self.routes = set(re.findall(r'\.route\("([^"]+)", get\(', server))
+        self.routes = set(re.findall(r'utoipa::path\(\s*get,\s*path = "([^"]+)"', server))
 
     def config(self) -> dict:
         return tomllib.loads(self.config_map["data"]["foretoken.toml"])
