@@ -141,8 +141,8 @@ impl Engine {
             (Some(News::Wrong), Some(why)) => tracing::warn!(
                 %store,
                 %why,
-                help = "`foretoken status` shows each endpoint, `foretoken check --config FILE` tries each and says what to change; \
-                        how to promote a mirror by hand stands in docs/operations.md",
+                help = "`foretoken status` shows each endpoint, `foretoken check --config FILE` tries each and says \
+                        what to change; how to promote a mirror by hand stands in docs/operations.md",
                 "the store is not served"
             ),
             (Some(News::Over), _) => tracing::info!(

@@ -25,6 +25,16 @@ const LACKS: &[(&str, Given, &str)] = &[
     ),
 ];
 
+/// A store in which a switchover to `b` is ordered while that is so.
+fn ordered(given: Given) -> Sim {
+    let mut sim = serving();
+    given(&mut sim);
+    sim.run_for(MS * 800);
+    forget(&mut sim);
+    switchover(&mut sim, "b");
+    sim
+}
+
 fn waits(sim: &Sim) -> bool {
     sim.reports(0).is_empty() && sim.serves(0) && sim.sidecars[0].machine.posture().hold.is_none()
 }
@@ -47,11 +57,7 @@ fn switchovers_may_follow_each_other_at_once() {
 #[test]
 fn what_does_not_come_is_waited_for_two_seconds_while_the_store_serves() {
     for (name, given, why) in LACKS {
-        let mut sim = serving();
-        given(&mut sim);
-        sim.run_for(MS * 800);
-        forget(&mut sim);
-        switchover(&mut sim, "b");
+        let mut sim = ordered(*given);
         sim.run_for(MS * 1999);
         assert!(waits(&sim), "{name}: {:?}", sim.reports(0));
         // A timer wakes a microsecond late.
@@ -66,11 +72,7 @@ fn what_does_not_come_is_waited_for_two_seconds_while_the_store_serves() {
 #[test]
 fn an_order_is_refused_at_the_very_end_of_its_patience() {
     let (_, given, why) = LACKS[0];
-    let mut sim = serving();
-    given(&mut sim);
-    sim.run_for(MS * 800);
-    forget(&mut sim);
-    switchover(&mut sim, "b");
+    let mut sim = ordered(given);
     sim.run_for(MS * 1999);
     let sidecar = &mut sim.sidecars[0];
     let end = sidecar.machine.asked.as_ref().map(|asked| asked.until).expect("it waits");
@@ -83,11 +85,7 @@ fn an_order_is_refused_at_the_very_end_of_its_patience() {
 #[test]
 fn one_order_waits_and_the_next_is_refused_at_once() {
     let (_, given, _) = LACKS[0];
-    let mut sim = serving();
-    given(&mut sim);
-    sim.run_for(MS * 800);
-    forget(&mut sim);
-    switchover(&mut sim, "b");
+    let mut sim = ordered(given);
     switchover(&mut sim, "c");
     assert!(report(&sim).detail.contains("another switchover waits to begin"), "{:?}", report(&sim));
     // The first is not forgotten for it.
